@@ -1,0 +1,48 @@
+/* relocate.h - the environment that makes an interpreter live in a staged tree.
+ *
+ * Profile `python` is Table 1 of Feng and Hand, "Launching Python Applications on Peta-scale
+ * Massively Parallel Systems" (SciPy 2016): PYTHONHOME is the tree; PYTHONPATH is purged;
+ * PYTHONUSERBASE points at a place that does not exist below the tree, with PYTHONNOUSERSITE=1;
+ * LD_LIBRARY_PATH and PATH begin with the tree's directories. Profile `generic` prepends PATH,
+ * LD_LIBRARY_PATH and MANPATH. PBCAST_ROOT is set under both.
+ */
+#ifndef PBC_RELOCATE_H
+#define PBC_RELOCATE_H
+
+#include "error.h"
+#include "manifest.h"
+
+enum pbc_env_kind { PBC_ENV_SET, PBC_ENV_UNSET, PBC_ENV_PREPEND };
+
+struct pbc_env_op {
+    enum pbc_env_kind kind;
+    const char *name; /* static */
+    char *value;      /* NULL for PBC_ENV_UNSET; directories joined by ':' for PBC_ENV_PREPEND */
+};
+
+#define PBC_ENV_OPS_MAX 16
+
+struct pbc_env_ops {
+    size_t count;
+    struct pbc_env_op item[PBC_ENV_OPS_MAX];
+};
+
+/* Look at a staged tree and fill in profile, python and libdirs of `m`: `python` where
+ * bin/python3 (or bin/python3.N) and lib/python3.N/os.py are there; libdirs are those of lib,
+ * lib64, lib/<triplet>, and blas, lapack and openblas-* below <triplet>, that exist as
+ * directories and hold a shared library. Follows no link out of the tree. */
+int pbc_profile_detect(int treefd, struct pbc_manifest *m, struct pbc_error *err);
+
+/* What to do to a task's environment for the tree at the absolute path `root`. Pure. The caller
+ * frees with pbc_env_ops_free. -1 without memory. */
+int pbc_relocate(const struct pbc_manifest *m, const char *root, struct pbc_env_ops *out,
+                 struct pbc_error *err);
+
+/* The value of a PBC_ENV_PREPEND variable whose value was `old` (NULL = unset): `value` before
+ * `old`; entries of `value` that `old` has already are dropped from `old`, so that applying an
+ * operation twice changes nothing. Malloced; NULL without memory. */
+char *pbc_env_prepend(const char *value, const char *old);
+
+void pbc_env_ops_free(struct pbc_env_ops *ops);
+
+#endif

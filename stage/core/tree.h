@@ -1,0 +1,33 @@
+/* tree.h - who sends to whom: shapes of the broadcast tree as pure functions.
+ *
+ * Ranks 0..size-1, rank 0 is the root. A tree of arity k is the heap: the children of r are
+ * k*r+1 .. k*r+k. Arity 1 is a chain, which uses every link at its full rate in both directions;
+ * each further child divides the rate at which a node can forward, and shortens the way.
+ */
+#ifndef PBC_TREE_H
+#define PBC_TREE_H
+
+#include <stdint.h>
+
+#define PBC_ARITY_MAX 8
+
+/* The parent of `rank`, -1 for the root. */
+int64_t pbc_tree_parent(uint32_t arity, uint32_t rank);
+
+/* First child of `rank` in *first; returns how many it has in a tree of `size` ranks (0..arity). */
+uint32_t pbc_tree_children(uint32_t arity, uint32_t size, uint32_t rank, uint32_t *first);
+
+/* Links on the longest way from the root. */
+uint32_t pbc_tree_depth(uint32_t arity, uint32_t size);
+
+/* Ranks in the subtree of `rank`, itself included. */
+uint32_t pbc_tree_subtree(uint32_t arity, uint32_t size, uint32_t rank);
+
+/* The arity, 1..PBC_ARITY_MAX, with the least predicted time to send `bytes` in chunks of `chunk`
+ * bytes over links of `rate` bytes/s with `latency` seconds per hop:
+ *     T(k) = k*bytes/rate + (depth(k) - 1)*(k*chunk/rate + latency) + latency
+ * the pipelined broadcast of Sanders, Speck, Traeff (Parallel Computing 35, 2009), section 2. */
+uint32_t pbc_tree_arity(uint32_t size, uint64_t bytes, uint32_t chunk, double rate,
+                        double latency);
+
+#endif
