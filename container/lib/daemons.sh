@@ -1,0 +1,112 @@
+# shellcheck shell=bash
+# Slurm's daemons, and waiting for the cluster to be at rest.
+
+# start_daemon NODE PROGRAM PORT: returns when it takes connections.
+start_daemon() {
+    # shellcheck disable=SC2016  # expanded in the node
+    inside "$1" bash -c '
+        "$1" || exit 1
+        for ((i = 0; i < 600; i++)); do
+            grep -q ":$2 00000000:0000 0A" /proc/net/tcp && exit 0
+            sleep 0.05
+        done
+        echo "$1 on $(hostname) does not listen" >&2
+        exit 1' bash "$2" "$(printf '%04X' "$3")"
+}
+
+start_slurmd() { start_daemon "$1" slurmd 6818; }
+start_slurmctld() { start_daemon ctl slurmctld 6817; }
+
+# stop_daemon NODE slurmd|slurmctld: as an administrator would, then by force.
+stop_daemon() {
+    # shellcheck disable=SC2016  # expanded in the node
+    inside "$1" bash -c '
+        pid=$(cat "/run/$1.pid" 2>/dev/null) || exit 0
+        kill "$pid" 2>/dev/null || exit 0
+        for ((i = 0; i < 200; i++)); do
+            [ -d "/proc/$pid" ] || exit 0
+            sleep 0.05
+        done
+        kill -9 "$pid" 2>/dev/null
+        exit 0' bash "$2"
+}
+
+# for_nodes FUNCTION NODE...: runs FUNCTION for each node, eight at a time, and
+# fails when one failed.
+for_nodes() {
+    local function=$1 node running=0 failed=0
+    shift
+    for node; do
+        if ((running >= 8)); then
+            wait -n || failed=1
+            running=$((running - 1))
+        fi
+        "$function" "$node" &
+        running=$((running + 1))
+    done
+    while ((running > 0)); do
+        wait -n || failed=1
+        running=$((running - 1))
+    done
+    return "$failed"
+}
+
+# node_states: "NODE STATE" of every node.
+node_states() { inside login sinfo -h -N -o '%N %T' 2>/dev/null; }
+
+# not_idle STATES: those lines of node_states that do not say idle, as one line.
+not_idle() { grep -v ' idle$' <<<"$1" | tr '\n' ';'; }
+
+# show_why NODE: the end of the logs that tell why NODE is not up.
+show_why() {
+    local log
+    for log in "$STATE/log/slurmctld.log" "$STATE/log/slurmd-$1.log" "$STATE/log/$1.log"; do
+        [[ -s $log ]] || continue
+        printf -- '--- end of %s\n' "$log" >&2
+        tail -n 15 -- "$log" >&2
+    done
+}
+
+# wait_up SECONDS: until every node is idle (or busy with a job).
+wait_up() {
+    local deadline=$((SECONDS + $1)) states bad
+    while :; do
+        states=$(node_states) || states=
+        if [[ -n $states ]]; then
+            bad=$(awk '$2 !~ /^(idle|mixed|allocated)$/ { print $1; exit }' <<<"$states")
+            [[ -n $bad ]] || return 0
+        else
+            bad=ctl
+        fi
+        if ((SECONDS >= deadline)); then
+            note "not all nodes are up after $1 s: $(awk '{ print $2 }' <<<"$states" | sort | uniq -c | tr -s ' \n' ' ')"
+            show_why "$bad"
+            return 1
+        fi
+        sleep 0.2
+    done
+}
+
+# wait_idle SECONDS: 0 when no job runs and all nodes are idle, 1 when that takes
+# longer, 3 when all is quiet but a node is down or drained.
+wait_idle() {
+    local deadline=$((SECONDS + $1)) states jobs
+    while :; do
+        if jobs=$(inside login squeue -h -o '%i %T' 2>/dev/null) && states=$(node_states); then
+            if [[ -z $jobs ]]; then
+                grep -qv ' idle$' <<<"$states" || return 0
+                if ! grep -qE ' (completing|mixed|allocated|idle.+|unknown.*)$' <<<"$states"; then
+                    note "at rest, but not idle: $(not_idle "$states")"
+                    return 3
+                fi
+            fi
+        else
+            jobs='slurmctld does not answer'
+        fi
+        if ((SECONDS >= deadline)); then
+            note "not idle after $1 s; jobs: ${jobs//$'\n'/; } nodes: $(not_idle "${states:-}")"
+            return 1
+        fi
+        sleep 0.1
+    done
+}

@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# First process of a node, pid 1 of its PID namespace: private mounts and host
+# name; the network and the daemons come from outside.
+# Usage: node-init.sh STATE NODE READY-FIFO
+set -euo pipefail
+# shellcheck disable=SC2034  # STATE is read by marker
+STATE=$1 node=$2 fifo=$3
+# shellcheck source=common.sh
+. /cluster/lib/common.sh
+
+size=$(</cluster/store-size)
+hostname "$node"
+mount -t proc proc /proc
+mount -t tmpfs -o "mode=1777,nosuid,nodev,size=$size" shm /dev/shm
+mount -t tmpfs -o "mode=1777,nosuid,nodev,size=$size" tmp /tmp
+mount -t tmpfs -o mode=755,nosuid,nodev run /run
+mkdir -p /run/munge /run/slurmd /run/lock
+mount --bind /cluster/munge/run /run/munge
+printf 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6 2>/dev/null || true
+printf 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6 2>/dev/null || true
+ip link set lo up
+printf '%s\n' "$node" >"$fifo"
+first=$(marker "$node")
+# shellcheck disable=SC2016  # expanded by the inner shell
+exec env --ignore-signal=CHLD bash -c 'exec -a "$0" sleep infinity' "$first"
