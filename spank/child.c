@@ -1,0 +1,354 @@
+#include "child.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define TERM_TO_KILL_MS 5000 /* for srun to end its step */
+#define KILL_TO_END_MS  5000
+#define TICK_MS         200
+
+static const int caught[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+#define CAUGHT (sizeof(caught) / sizeof(caught[0]))
+
+static volatile sig_atomic_t got_signal;
+static volatile sig_atomic_t wake_fd = -1;
+
+static void on_signal(int signo)
+{
+    int saved = errno;
+    ssize_t n;
+
+    got_signal = signo;
+    /* The signal may have come to another thread than the one that waits. */
+    n = write((int)wake_fd, "", 1);
+    (void)n;
+    errno = saved;
+}
+
+static int64_t now_ms(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* A pipe that is none of the three standard descriptors, which the user may have closed. */
+static int make_pipe(int fd[2], int flags, struct pbc_error *err)
+{
+    if (pipe2(fd, O_CLOEXEC | flags) < 0) {
+        fd[0] = fd[1] = -1;
+        return pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot make a pipe");
+    }
+    for (int i = 0; i < 2; i++) {
+        int high;
+
+        if (fd[i] > 2)
+            continue;
+        high = fcntl(fd[i], F_DUPFD_CLOEXEC, 3);
+        if (high < 0) {
+            pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot make a pipe");
+            close(fd[0]);
+            close(fd[1]);
+            fd[0] = fd[1] = -1;
+            return -1;
+        }
+        close(fd[i]);
+        fd[i] = high;
+    }
+    return 0;
+}
+
+static void close_from(unsigned first, int keep)
+{
+    if ((unsigned)keep > first)
+        syscall(SYS_close_range, first, (unsigned)keep - 1, 0);
+    if (syscall(SYS_close_range, (unsigned)keep + 1, ~0u, 0) == 0)
+        return;
+    for (int fd = (int)first; fd < 4096; fd++) { /* Linux before 5.9 */
+        if (fd != keep)
+            close(fd);
+    }
+}
+
+/* The child's part. Async-signal-safe calls only. */
+static void become(const struct pbc_child *c, pid_t parent, int out, int report)
+{
+    struct sigaction dfl = {.sa_handler = SIG_DFL};
+    sigset_t none;
+    int null, fd, e;
+
+    sigemptyset(&none);
+    sigemptyset(&dfl.sa_mask);
+    for (int signo = 1; signo <= SIGRTMAX; signo++)
+        sigaction(signo, &dfl, NULL);
+
+    /* When the process that waits for us dies, nobody would end the step. */
+    prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0);
+    if (getppid() != parent)
+        _exit(127);
+
+    null = open("/dev/null", O_RDONLY);
+    if (null < 0 || dup2(null, 0) < 0 || dup2(out, 1) < 0 || dup2(out, 2) < 0)
+        goto fail;
+    if (report != 3) {
+        if (dup2(report, 3) < 0)
+            goto fail;
+        report = 3;
+    }
+    fcntl(report, F_SETFD, FD_CLOEXEC);
+    close_from(3, report);
+
+    /* slurmstepd may have shielded itself. */
+    fd = open("/proc/self/oom_score_adj", O_WRONLY);
+    if (fd >= 0) {
+        ssize_t n = write(fd, "0", 1);
+
+        (void)n;
+        close(fd);
+    }
+    umask(022);
+    if (chdir("/") < 0)
+        goto fail;
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    execve(c->argv[0], c->argv, c->envp);
+fail:
+    e = errno;
+    if (write(report, &e, sizeof(e)) < 0)
+        _exit(126);
+    _exit(127);
+}
+
+static pid_t start(const struct pbc_child *c, int out, struct pbc_error *err)
+{
+    int report[2];
+    int e = 0;
+    sigset_t all, old;
+    pid_t parent = getpid();
+    pid_t pid;
+    ssize_t n;
+
+    if (make_pipe(report, 0, err) < 0)
+        return -1;
+    /* No handler of srun may run in the child. */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    pid = fork();
+    if (pid == 0)
+        become(c, parent, out, report[1]);
+    e = errno;
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    close(report[1]);
+    if (pid < 0) {
+        close(report[0]);
+        errno = e;
+        return pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot start %s", c->argv[0]);
+    }
+    do
+        n = read(report[0], &e, sizeof(e));
+    while (n < 0 && errno == EINTR);
+    close(report[0]);
+    if (n == (ssize_t)sizeof(e)) {
+        while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+            ;
+        errno = e;
+        return pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot run %s", c->argv[0]);
+    }
+    return pid;
+}
+
+struct wait {
+    const struct pbc_child *c;
+    pid_t pid;
+    int out;  /* -1 after its end */
+    int wake; /* -1 without caught signals */
+    sigset_t mask;
+    enum pbc_child_end end;
+    int64_t deadline; /* of what is going on: the run, TERM, KILL */
+    int stopping;     /* 0 no, 1 sent TERM, 2 sent KILL */
+};
+
+static void stop(struct wait *w, enum pbc_child_end end)
+{
+    w->end = end;
+    w->stopping = 1;
+    w->deadline = now_ms() + TERM_TO_KILL_MS;
+    kill(w->pid, SIGTERM);
+}
+
+static void read_output(struct wait *w)
+{
+    char buf[8192];
+
+    while (w->out >= 0) {
+        ssize_t n = read(w->out, buf, sizeof(buf));
+
+        if (n > 0) {
+            pbc_output_feed(w->c->output, buf, (size_t)n);
+            continue;
+        }
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+            return;
+        close(w->out);
+        w->out = -1;
+    }
+}
+
+/* Sleep until there is output, a signal, or the next moment to look. */
+static void sleep_a_while(struct wait *w)
+{
+    struct pollfd fds[2] = {{.fd = w->out, .events = POLLIN}, {.fd = w->wake, .events = POLLIN}};
+    int64_t ms = w->deadline - now_ms();
+    struct timespec ts;
+    char drop[16];
+
+    /* After the end of the output the child is as good as gone. */
+    if (ms > (w->out < 0 ? 5 : TICK_MS))
+        ms = w->out < 0 ? 5 : TICK_MS;
+    if (ms < 0)
+        ms = 0;
+    ts.tv_sec = ms / 1000;
+    ts.tv_nsec = (ms % 1000) * 1000000;
+    if (ppoll(fds, 2, &ts, w->wake >= 0 ? &w->mask : NULL) > 0 && (fds[1].revents & POLLIN)) {
+        while (read(w->wake, drop, sizeof(drop)) > 0)
+            ;
+    }
+}
+
+/* 1 when the child is gone (or given up). */
+static int reap(struct wait *w, int *status)
+{
+    pid_t pid = waitpid(w->pid, status, WNOHANG);
+
+    if (pid == w->pid)
+        return 1;
+    if (pid < 0 && errno == ECHILD) { /* somebody else took it */
+        *status = 0xff00;
+        return 1;
+    }
+    if (now_ms() < w->deadline)
+        return 0;
+    if (w->stopping == 0) {
+        stop(w, PBC_CHILD_TIMEOUT);
+    } else if (w->stopping == 1) {
+        w->stopping = 2;
+        w->deadline = now_ms() + KILL_TO_END_MS;
+        kill(w->pid, SIGKILL);
+    } else {
+        *status = SIGKILL; /* stuck in the kernel: leave it to init */
+        return 1;
+    }
+    return 0;
+}
+
+static void wait_for(struct wait *w, int *status)
+{
+    for (;;) {
+        sleep_a_while(w);
+        read_output(w);
+        if (w->stopping == 0 && w->wake >= 0 && got_signal != 0)
+            stop(w, PBC_CHILD_INTERRUPTED);
+        else if (w->stopping == 0 && w->c->output->again)
+            stop(w, PBC_CHILD_AGAIN);
+        if (reap(w, status))
+            break;
+    }
+    read_output(w);
+    pbc_output_finish(w->c->output);
+}
+
+static void unblock(sigset_t *mask)
+{
+    pthread_sigmask(SIG_SETMASK, NULL, mask);
+    for (size_t i = 0; i < CAUGHT; i++)
+        sigdelset(mask, caught[i]);
+}
+
+/* Send the signals that end srun to us while we wait. srun 22.05 blocks them everywhere and has a
+ * thread in sigwait, which does nothing useful before the tasks are launched. The kernel gives a
+ * signal to the main thread first where that does not block it, which ppoll sees to; later
+ * versions have handlers, which these replace. */
+static void catch_signals(struct sigaction *old)
+{
+    struct sigaction act = {.sa_handler = on_signal};
+
+    sigemptyset(&act.sa_mask);
+    got_signal = 0;
+    for (size_t i = 0; i < CAUGHT; i++)
+        sigaction(caught[i], &act, &old[i]);
+}
+
+static void release_signals(const struct sigaction *old)
+{
+    for (size_t i = 0; i < CAUGHT; i++)
+        sigaction(caught[i], &old[i], NULL);
+}
+
+int pbc_child_run(const struct pbc_child *c, enum pbc_child_end *ret_end, int *ret_status,
+                  struct pbc_error *err)
+{
+    struct sigaction old[CAUGHT];
+    struct sigaction chld, dfl = {.sa_handler = SIG_DFL};
+    struct wait w = {.c = c, .wake = -1, .end = PBC_CHILD_EXITED};
+    int out[2], wake[2] = {-1, -1};
+    int rc = -1;
+
+    if (make_pipe(out, 0, err) < 0)
+        return -1;
+    fcntl(out[0], F_SETFL, O_NONBLOCK); /* the reader's end alone: another open file description */
+    if (c->catch_signals && make_pipe(wake, O_NONBLOCK, err) < 0)
+        goto close_out;
+    /* Where children are ignored their status is lost. */
+    sigemptyset(&dfl.sa_mask);
+    sigaction(SIGCHLD, NULL, &chld);
+    if (chld.sa_handler == SIG_IGN)
+        sigaction(SIGCHLD, &dfl, NULL);
+    if (c->catch_signals) {
+        wake_fd = wake[1];
+        catch_signals(old);
+    }
+
+    w.deadline = now_ms() + (int64_t)c->seconds * 1000;
+    w.pid = start(c, out[1], err);
+    close(out[1]);
+    out[1] = -1;
+    if (w.pid > 0) {
+        w.out = out[0];
+        out[0] = -1;
+        w.wake = wake[0];
+        unblock(&w.mask);
+        wait_for(&w, ret_status);
+        if (w.out >= 0)
+            close(w.out);
+        *ret_end = w.end;
+        rc = 0;
+    }
+
+    if (c->catch_signals) {
+        release_signals(old);
+        wake_fd = -1;
+        close(wake[0]);
+        close(wake[1]);
+    }
+    if (chld.sa_handler == SIG_IGN)
+        sigaction(SIGCHLD, &chld, NULL);
+close_out:
+    for (int i = 0; i < 2; i++) {
+        if (out[i] >= 0)
+            close(out[i]);
+    }
+    return rc;
+}

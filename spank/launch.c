@@ -1,0 +1,255 @@
+#include "launch.h"
+
+#include "child.h"
+#include "options.h"
+#include "output.h"
+
+#include <inttypes.h>
+#include <pwd.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+/* What Slurm needs around the agents' own time: making the step, starting and ending its tasks. */
+#define GRACE_SECONDS 60
+
+#define WORDS_MAX (64 + PBC_BUNDLES_MAX)
+
+struct words {
+    char **item;
+    size_t count;
+    int failed;
+};
+
+static void __attribute__((format(printf, 2, 3))) add(struct words *w, const char *fmt, ...)
+{
+    va_list ap;
+
+    if (w->failed || w->count + 1 >= WORDS_MAX) {
+        w->failed = 1;
+        return;
+    }
+    va_start(ap, fmt);
+    if (vasprintf(&w->item[w->count], fmt, ap) < 0) {
+        w->item[w->count] = NULL;
+        w->failed = 1;
+    } else {
+        w->count++;
+    }
+    va_end(ap);
+}
+
+static int words_init(struct words *w)
+{
+    w->count = 0;
+    w->failed = 0;
+    w->item = calloc(WORDS_MAX, sizeof(*w->item));
+    return w->item == NULL ? -1 : 0;
+}
+
+static char **words_done(struct words *w)
+{
+    if (!w->failed)
+        return w->item;
+    pbc_words_free(w->item);
+    return NULL;
+}
+
+void pbc_words_free(char **words)
+{
+    if (words == NULL)
+        return;
+    for (size_t i = 0; words[i] != NULL; i++)
+        free(words[i]);
+    free(words);
+}
+
+char **pbc_launch_argv(const struct pbc_launch *l, unsigned pause_ms, int progress)
+{
+    const struct pbc_site *site = l->site;
+    struct words w;
+
+    if (words_init(&w) < 0)
+        return NULL;
+    add(&w, "%s", site->srun);
+    add(&w, "--jobid=%" PRIu32, l->job);
+    add(&w, "--nodelist=%s", l->nodes);
+    add(&w, "--nodes=%" PRIu32, l->count);
+    add(&w, "--ntasks=%" PRIu32, l->count);
+    add(&w, "--ntasks-per-node=1");
+    /* Beside the steps that hold the job's processors, memory and devices already. */
+    add(&w, "--overlap");
+    add(&w, "--mem=0");
+    add(&w, "--gres=none");
+    add(&w, "--cpu-bind=none");
+    add(&w, "--mpi=%s", l->count == 1 ? "none" : site->mpi);
+    add(&w, "--input=none");
+    add(&w, "--chdir=/");
+    add(&w, "--job-name=pbcast");
+    /* The agents end together; srun must not end some before they have cleaned up. */
+    add(&w, "--kill-on-bad-exit=0");
+    add(&w, "--wait=0");
+    add(&w, "--quit-on-interrupt");
+    add(&w, "%s", site->agent);
+    add(&w, "--store");
+    add(&w, "%s", site->store);
+    add(&w, "--job");
+    add(&w, "%" PRIu32, l->job);
+    add(&w, "--set");
+    add(&w, "%s", l->set);
+    add(&w, "--stall");
+    add(&w, "%u", site->stall);
+    add(&w, "--timeout");
+    add(&w, "%u", site->timeout);
+    add(&w, "--max-size");
+    add(&w, "%" PRIu64, site->max_size);
+    add(&w, "--min-free");
+    add(&w, "%" PRIu64, site->min_free);
+    if (site->address[0] != '\0') {
+        add(&w, "--address");
+        add(&w, "%s", site->address);
+    }
+    add(&w, "--pause");
+    add(&w, "%u", l->count == 1 ? 0 : pause_ms);
+    add(&w, "--verbose");
+    add(&w, "%d", l->verbose);
+    add(&w, "--progress");
+    add(&w, "%s", progress ? "lines" : "none");
+    add(&w, "--");
+    for (size_t i = 0; i < l->bundles->count; i++)
+        add(&w, "%s", l->bundles->item[i].path);
+    return words_done(&w);
+}
+
+char **pbc_launch_env(const struct pbc_launch *l)
+{
+    struct passwd pw, *found = NULL;
+    char buf[4096];
+    const char *slash = strrchr(l->site->srun, '/');
+    struct words w;
+
+    if (words_init(&w) < 0)
+        return NULL;
+    if (slash != NULL && slash != l->site->srun)
+        add(&w, "PATH=%.*s:/usr/bin:/bin", (int)(slash - l->site->srun), l->site->srun);
+    else
+        add(&w, "PATH=/usr/bin:/bin");
+    if (getpwuid_r(getuid(), &pw, buf, sizeof(buf), &found) == 0 && found != NULL) {
+        add(&w, "HOME=%s", pw.pw_dir);
+        add(&w, "USER=%s", pw.pw_name);
+        add(&w, "LOGNAME=%s", pw.pw_name);
+    }
+    add(&w, "LANG=C");
+    if (l->slurm_conf != NULL && l->slurm_conf[0] != '\0')
+        add(&w, "SLURM_CONF=%s", l->slurm_conf);
+    add(&w, "SLURM_JOB_ID=%" PRIu32, l->job);
+    add(&w, PBC_VAR_STEP "=1");
+    return words_done(&w);
+}
+
+unsigned pbc_launch_pause(uint32_t nodes, unsigned attempt)
+{
+    static const unsigned least[PBC_LAUNCH_TRIES] = {300, 1000, 3000};
+    unsigned pause = least[0] + 2 * (nodes < 10000 ? nodes : 10000);
+
+    for (unsigned i = 1; i <= attempt && i < PBC_LAUNCH_TRIES; i++)
+        pause = 2 * pause > least[i] ? 2 * pause : least[i];
+    return pause;
+}
+
+static int64_t seconds_now(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return ts.tv_sec;
+}
+
+/* The class of a failed step: an agent's exit code, if srun passed one on. */
+static enum pbc_exit code_of(int status)
+{
+    int code = WIFEXITED(status) ? WEXITSTATUS(status) : PBC_EXIT_FAILED;
+
+    return code > PBC_EXIT_OK && code <= PBC_EXIT_AGAIN ? (enum pbc_exit)code : PBC_EXIT_FAILED;
+}
+
+/* One step. 0 staged, 1 worth another try, -1 failed. */
+static int attempt_step(const struct pbc_launch *l, char **env, unsigned attempt, unsigned seconds,
+                        struct pbc_error *err)
+{
+    struct pbc_output out;
+    struct pbc_child child = {
+        .envp = env, .seconds = seconds, .catch_signals = l->in_client, .output = &out};
+    enum pbc_child_end end = PBC_CHILD_EXITED;
+    int status = 0;
+    char **argv;
+    int rc;
+
+    pbc_output_init(&out, STDERR_FILENO, l->verbose);
+    argv = pbc_launch_argv(l, pbc_launch_pause(l->count, attempt), l->verbose >= (out.tty ? 1 : 2));
+    if (argv == NULL)
+        return pbc_fail(err, PBC_EXIT_FAILED, "no memory");
+    child.argv = argv;
+    rc = pbc_child_run(&child, &end, &status, err);
+    pbc_words_free(argv);
+    if (rc < 0)
+        return -1;
+
+    if (end == PBC_CHILD_INTERRUPTED)
+        return pbc_fail(err, PBC_EXIT_FAILED, "staging was interrupted");
+    if (end == PBC_CHILD_EXITED && WIFEXITED(status) && WEXITSTATUS(status) == 0)
+        return 0;
+    if (out.error[0] != '\0')
+        return pbc_fail(err, code_of(status), "%s", out.error);
+    if (out.again || (end == PBC_CHILD_EXITED && code_of(status) == PBC_EXIT_AGAIN))
+        return 1;
+
+    pbc_output_noise(&out);
+    if (end == PBC_CHILD_TIMEOUT)
+        return pbc_fail(err, PBC_EXIT_PEER,
+                        "staging did not end within %u seconds (timeout= of the site) and was "
+                        "stopped",
+                        l->site->timeout);
+    if (WIFSIGNALED(status))
+        return pbc_fail(err, PBC_EXIT_FAILED,
+                        "the staging step on %s was ended by signal %d (cancelled, out of memory "
+                        "or out of the job's time)",
+                        l->nodes, WTERMSIG(status));
+    return pbc_fail(err, code_of(status),
+                    "the staging step on %s failed without a reason (%s ended with %d)", l->nodes,
+                    l->site->srun, WEXITSTATUS(status));
+}
+
+int pbc_launch(const struct pbc_launch *l, struct pbc_error *err)
+{
+    int64_t deadline = seconds_now() + l->site->timeout + GRACE_SECONDS;
+    char **env = pbc_launch_env(l);
+    int rc = 1;
+
+    if (env == NULL)
+        return pbc_fail(err, PBC_EXIT_FAILED, "no memory");
+    for (unsigned i = 0; i < PBC_LAUNCH_TRIES && rc > 0; i++) {
+        int64_t left = deadline - seconds_now();
+
+        if (left <= 0)
+            break;
+        if (i > 0 && l->verbose >= 2)
+            dprintf(STDERR_FILENO,
+                    "pbcast: Slurm lost the start-up exchange; try %u of %d with a pause of %u "
+                    "ms\n",
+                    i + 1, PBC_LAUNCH_TRIES, pbc_launch_pause(l->count, i));
+        rc = attempt_step(l, env, i, (unsigned)left, err);
+    }
+    pbc_words_free(env);
+    if (rc > 0)
+        return pbc_fail(err, PBC_EXIT_AGAIN,
+                        "Slurm lost the start-up exchange of the staging step on %s %d times "
+                        "(PMIx, --mpi=%s); run the job again, and if that does not help ask the "
+                        "administrator to look for \"Connection reject\" in slurmd's logs",
+                        l->nodes, PBC_LAUNCH_TRIES, l->site->mpi);
+    return rc;
+}

@@ -1,0 +1,39 @@
+/* launch.h - start the staging step and wait for its verdict. */
+#ifndef PBC_LAUNCH_H
+#define PBC_LAUNCH_H
+
+#include "bundle.h"
+#include "error.h"
+#include "site.h"
+
+#include <stdint.h>
+
+struct pbc_launch {
+    const struct pbc_site *site;
+    const struct pbc_bundles *bundles; /* probed */
+    uint32_t job;
+    const char *set;
+    const char *nodes; /* host list expression */
+    uint32_t count;    /* of nodes */
+    int verbose;
+    int in_client;          /* srun: its signals end the staging */
+    const char *slurm_conf; /* SLURM_CONF of this process; NULL = none */
+};
+
+/* Words of the command and of its environment, NULL terminated; pbc_words_free. NULL without
+ * memory. Nothing that the user has in his environment takes part: his SLURM_*, SRUN_*, PMIX_* and
+ * LD_* cannot change where or how the step runs. */
+char **pbc_launch_argv(const struct pbc_launch *l, unsigned pause_ms, int progress);
+char **pbc_launch_env(const struct pbc_launch *l);
+void pbc_words_free(char **words);
+
+/* Milliseconds between an agent's start and its first fence in the given try (0, 1, 2). */
+unsigned pbc_launch_pause(uint32_t nodes, unsigned attempt);
+
+#define PBC_LAUNCH_TRIES 3
+
+/* Stage. 0 when every node has the set; else -1 with err, after the step has ended. Lines for the
+ * user go to standard error; `err` holds the cause. */
+int pbc_launch(const struct pbc_launch *l, struct pbc_error *err);
+
+#endif

@@ -1,0 +1,64 @@
+/* options.h - what the user asked for: command line, environment twins, and the job's own wish
+ * that an srun inside the job takes over.
+ *
+ * Names of the variables that travel with a job begin with SLURM_, because --export=NONE and
+ * --export=A,B of sbatch and srun drop all others.
+ */
+#ifndef PBC_OPTIONS_H
+#define PBC_OPTIONS_H
+
+#include "error.h"
+
+struct spank_handle;
+
+#define PBC_VAR_BUNDLE_TWIN  "PBCAST_BUNDLE"
+#define PBC_VAR_VERBOSE_TWIN "PBCAST_VERBOSE"
+
+#define PBC_VAR_BUNDLES "SLURM_PBCAST_BUNDLES" /* absolute paths, as they were resolved */
+#define PBC_VAR_ASKED   "SLURM_PBCAST_ASKED"   /* the list as the user wrote it */
+#define PBC_VAR_VERBOSE "SLURM_PBCAST_VERBOSE"
+#define PBC_VAR_SET     "SLURM_PBCAST_SET"  /* what is staged for this step's tasks */
+#define PBC_VAR_STEP    "SLURM_PBCAST_STEP" /* "1" in the staging step alone */
+
+/* What sbatch and salloc hand to the sruns of the job, by Slurm's rule for plugin options. */
+#define PBC_VAR_JOB_BUNDLE  "SLURM_SPANK__SLURM_SPANK_OPTION_pbcast_pbcast_bundle"
+#define PBC_VAR_JOB_VERBOSE "SLURM_SPANK__SLURM_SPANK_OPTION_pbcast_pbcast_verbose"
+
+#define PBC_BUNDLE_NONE "none" /* switches staging off */
+
+#define PBC_VERBOSE_DEFAULT 1
+#define PBC_VERBOSE_MAX     3
+
+/* A value of an option, and whether it came from the job (PBC_VAR_JOB_*) or the command line. */
+struct pbc_option_value {
+    const char *text; /* NULL: not given */
+    int from_job;
+};
+
+/* Register the options. -1 when Slurm refuses. */
+int pbc_options_register(struct spank_handle *sp);
+
+/* The last values given. */
+struct pbc_option_value pbc_option_bundle(void);
+struct pbc_option_value pbc_option_verbose(void);
+
+/* All that the choice of a list depends on. Absent = NULL; an empty twin counts as absent. */
+struct pbc_wish {
+    struct pbc_option_value option;
+    const char *twin;    /* PBCAST_BUNDLE */
+    const char *bundles; /* SLURM_PBCAST_BUNDLES */
+    const char *asked;   /* SLURM_PBCAST_ASKED */
+    int in_job;          /* srun with SLURM_JOB_ID; 0 in sbatch and salloc */
+};
+
+/* The list that counts: command line, then what the job has, then the twin. A value that the job
+ * handed down stands for the paths that it meant where the job was submitted. `asked` gets the text
+ * to remember for that comparison. Both NULL when nothing is to be staged. */
+const char *pbc_wish_list(const struct pbc_wish *wish, const char **asked);
+
+/* 0..PBC_VERBOSE_MAX from the command line, the job, the twin, else the default. A twin that is no
+ * such number is PBC_EXIT_USAGE. */
+int pbc_wish_verbose(const char *option, const char *job, const char *twin, int *ret,
+                     struct pbc_error *err);
+
+#endif

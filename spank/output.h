@@ -1,0 +1,45 @@
+/* output.h - what of the staging step's output reaches the user.
+ *
+ * Agents write lines that begin with "pbcast: ". Of these "pbcast: error: " lines the first is kept
+ * as the cause, "pbcast: again: " asks for another try, "pbcast: progress: " is rewritten in place
+ * on a terminal, and all others pass at once. Whatever else the step says (srun, slurmstepd, PMIx)
+ * is noise: kept within a bound, shown only where it is needed to understand a failure.
+ */
+#ifndef PBC_OUTPUT_H
+#define PBC_OUTPUT_H
+
+#include "error.h"
+
+#include <stddef.h>
+
+#define PBC_LINE_MAX  1536 /* a longer line is cut */
+#define PBC_NOISE_MAX 4096
+
+#define PBC_OUTPUT_ALL 3 /* the verbosity that hides nothing */
+
+struct pbc_output {
+    int fd; /* where lines go */
+    int verbose;
+    int tty;
+    char line[PBC_LINE_MAX + 1]; /* not yet ended */
+    size_t len;
+    char error[PBC_ERROR_MAX]; /* text of the first error line; "" = none */
+    int again;
+    char noise[PBC_NOISE_MAX];
+    size_t noise_len;
+    size_t noise_lost; /* lines beyond the bound */
+    size_t shown;      /* columns of the progress line on the terminal */
+};
+
+void pbc_output_init(struct pbc_output *o, int fd, int verbose);
+
+/* Take `len` bytes of the step's output, cut anywhere. */
+void pbc_output_feed(struct pbc_output *o, const char *data, size_t len);
+
+/* The output has ended: take an unfinished last line, erase progress. */
+void pbc_output_finish(struct pbc_output *o);
+
+/* Write the noise, one "pbcast: | " before each line. */
+void pbc_output_noise(struct pbc_output *o);
+
+#endif

@@ -1,0 +1,85 @@
+/* slurm_port.h - every call of the plugin into Slurm. Unit tests replace this file's functions.
+ *
+ * Nothing else in the plugin includes a Slurm header, but for plugin.c, whose hooks Slurm calls.
+ */
+#ifndef PBC_SLURM_PORT_H
+#define PBC_SLURM_PORT_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+struct spank_handle; /* what spank_t points to */
+struct spank_option;
+
+/* Where a hook runs. */
+enum pbc_context {
+    PBC_CTX_OTHER,
+    PBC_CTX_SRUN,      /* srun */
+    PBC_CTX_ALLOCATOR, /* sbatch, salloc, scrontab */
+    PBC_CTX_STEPD,     /* slurmstepd */
+    PBC_CTX_SLURMD,    /* slurmd */
+};
+
+/* What kind of step a hook of slurmstepd or srun belongs to. */
+enum pbc_step_kind {
+    PBC_STEP_NORMAL,
+    PBC_STEP_BATCH,
+    PBC_STEP_INTERACTIVE,
+    PBC_STEP_EXTERN,
+};
+
+struct pbc_step {
+    uint32_t job;
+    uint32_t step;
+    enum pbc_step_kind kind;
+    uid_t uid;
+    gid_t gid;
+};
+
+enum pbc_context pbc_slurm_context(void);
+
+/* Job, step and owner of a hook in srun or slurmstepd. -1 when Slurm does not say. */
+int pbc_slurm_step(struct spank_handle *sp, struct pbc_step *out);
+
+/* Job of a hook in job_script context, where there is no more than that. */
+int pbc_slurm_job(struct spank_handle *sp, uint32_t *job);
+
+/* Index of the hook's task on its node; 0 when Slurm does not say. */
+int pbc_slurm_local_task(struct spank_handle *sp);
+
+/* The variable's whole value in the step's environment, which the caller frees; NULL when it is not
+ * there or memory is short. */
+char *pbc_slurm_getenv(struct spank_handle *sp, const char *name);
+int pbc_slurm_setenv(struct spank_handle *sp, const char *name, const char *value);
+int pbc_slurm_unsetenv(struct spank_handle *sp, const char *name);
+
+/* Register a long option with an argument; `cb` gets `val`, the text and whether it runs in
+ * slurmstepd. Only in slurm_spank_init. */
+int pbc_slurm_register(struct spank_handle *sp, const char *name, const char *arginfo,
+                       const char *usage, int val,
+                       int (*cb)(int val, const char *optarg, int remote));
+
+/* One line to the user (srun, sbatch, salloc, slurmstepd) or to the daemon's log, with the
+ * program's own prefix; the plugin's name is put before the text. */
+void pbc_slurm_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void pbc_slurm_info(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* The node list of a step, which the caller frees, and its number of nodes. Asks slurmctld. NULL
+ * with errno. */
+char *pbc_slurm_step_nodes(uint32_t job, uint32_t step, uint32_t *ret_count);
+
+/* Hosts in a host list expression; -1 if it is none. */
+int pbc_slurm_hosts_count(const char *hosts);
+
+/* 1 if every host of `part` is one of `all`. */
+int pbc_slurm_hosts_within(const char *part, const char *all);
+
+/* What slurmctld says of a job whose directory lies on the node `node`. */
+enum pbc_job_state {
+    PBC_JOB_UNKNOWN, /* no answer, or no judgement possible now */
+    PBC_JOB_HERE,    /* it runs on this node, or may come here */
+    PBC_JOB_GONE,    /* it has ended, or runs on other nodes only */
+};
+enum pbc_job_state pbc_slurm_job_state(uint32_t job, const char *node);
+
+#endif

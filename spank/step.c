@@ -1,0 +1,246 @@
+/* Tasks: root makes the job's directory for the agents; the user's side puts each task into the
+ * staged tree, and stages before the first line of a batch script. */
+
+#include "context.h"
+
+#include "bundle.h"
+#include "launch.h"
+#include "manifest.h"
+#include "options.h"
+#include "relocate.h"
+#include "slurm_port.h"
+#include "store.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct host {
+    char name[256];
+};
+
+static struct host this_host(void)
+{
+    struct host h;
+
+    if (gethostname(h.name, sizeof(h.name)) < 0)
+        snprintf(h.name, sizeof(h.name), "?");
+    h.name[sizeof(h.name) - 1] = '\0';
+    return h;
+}
+
+static int in_staging_step(struct spank_handle *sp, const struct pbc_step *step)
+{
+    char *mark;
+    int yes;
+
+    if (step->kind != PBC_STEP_NORMAL)
+        return 0;
+    mark = pbc_slurm_getenv(sp, PBC_VAR_STEP);
+    yes = mark != NULL && strcmp(mark, "1") == 0;
+    free(mark);
+    return yes;
+}
+
+int pbc_step_privileged(struct spank_handle *sp, int argc, char *const argv[])
+{
+    struct pbc_site site;
+    struct pbc_step step;
+    struct pbc_error err;
+
+    if (pbc_slurm_step(sp, &step) < 0 || !in_staging_step(sp, &step))
+        return 0;
+    if (pbc_hook_site(argc, argv, &site) < 0)
+        return -1;
+    if (pbc_store_make(site.store, step.job, step.uid, step.gid, &err) < 0) {
+        pbc_slurm_error("node %s: %s", this_host().name, err.text);
+        return -1;
+    }
+    return 0;
+}
+
+static int apply(struct spank_handle *sp, const struct pbc_env_op *op)
+{
+    char *old, *value;
+    int rc;
+
+    switch (op->kind) {
+    case PBC_ENV_UNSET:
+        pbc_slurm_unsetenv(sp, op->name);
+        return 0;
+    case PBC_ENV_SET:
+        return pbc_slurm_setenv(sp, op->name, op->value);
+    case PBC_ENV_PREPEND:
+        break;
+    }
+    old = pbc_slurm_getenv(sp, op->name);
+    value = pbc_env_prepend(op->value, old);
+    rc = value == NULL ? -1 : pbc_slurm_setenv(sp, op->name, value);
+    free(old);
+    free(value);
+    return rc;
+}
+
+static int relocate(struct spank_handle *sp, const struct pbc_manifest *m, const char *root,
+                    struct pbc_error *err)
+{
+    struct pbc_env_ops ops;
+    int rc = 0;
+
+    if (pbc_relocate(m, root, &ops, err) < 0)
+        return -1;
+    for (size_t i = 0; i < ops.count && rc == 0; i++) {
+        rc = apply(sp, &ops.item[i]);
+        if (rc < 0)
+            pbc_fail(err, PBC_EXIT_FAILED, "cannot set %s in the task's environment",
+                     ops.item[i].name);
+    }
+    pbc_env_ops_free(&ops);
+    return rc;
+}
+
+/* Put the task into the tree of `set`, if this node has it. */
+static int enter(struct spank_handle *sp, const struct pbc_site *site, const struct pbc_step *step,
+                 const char *set, struct pbc_error *err)
+{
+    struct pbc_manifest m;
+    char *root = NULL;
+    int rc;
+    int fd = pbc_store_open(site->store, step->job, step->uid, err);
+
+    rc = fd >= 0 ? pbc_manifest_read(fd, set, &m, err) : errno == ENOENT ? 1 : -1;
+    if (fd >= 0)
+        close(fd);
+    if (rc > 0)
+        return pbc_fail(err, PBC_EXIT_FAILED,
+                        "set %s of job %u is not staged here (no %s/%u/%s.manifest): start the "
+                        "task with an srun that has --pbcast-bundle, or run pbcast-stage on this "
+                        "node",
+                        set, step->job, site->store, step->job, set);
+    if (rc < 0)
+        return -1;
+    if (asprintf(&root, "%s/%u/%s", site->store, step->job, set) < 0) {
+        root = NULL;
+        rc = pbc_fail(err, PBC_EXIT_FAILED, "no memory");
+    } else {
+        rc = relocate(sp, &m, root, err);
+    }
+    free(root);
+    pbc_manifest_free(&m);
+    return rc;
+}
+
+/* The nodes of the whole allocation, as slurmstepd put them into the batch script's environment. */
+static char *job_nodes(struct spank_handle *sp, uint32_t *count, struct pbc_error *err)
+{
+    char *nodes = pbc_slurm_getenv(sp, "SLURM_JOB_NODELIST");
+    char *number = pbc_slurm_getenv(sp, "SLURM_JOB_NUM_NODES");
+    unsigned long n = 0;
+    int good = nodes != NULL && number != NULL && nodes[0] != '\0' &&
+               pbc_parse_number(number, 1, 1u << 20, &n) == 0 &&
+               strspn(nodes, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                             "._-,[]") == strlen(nodes) &&
+               pbc_slurm_hosts_count(nodes) == (int)n;
+
+    free(number);
+    if (!good) {
+        free(nodes);
+        pbc_fail(err, PBC_EXIT_FAILED,
+                 "SLURM_JOB_NODELIST and SLURM_JOB_NUM_NODES do not name the job's nodes");
+        return NULL;
+    }
+    *count = (uint32_t)n;
+    return nodes;
+}
+
+/* Before the first line of the script: the bundles may have changed since they were submitted, so
+ * they are looked at again. */
+static int stage_batch(struct spank_handle *sp, const struct pbc_site *site,
+                       const struct pbc_step *step, const char *list, char *set,
+                       struct pbc_error *err)
+{
+    struct pbc_bundles bundles;
+    struct pbc_launch launch = {
+        .site = site,
+        .bundles = &bundles,
+        .job = step->job,
+        .set = set,
+        /* That of slurmstepd, not that of the script: it is the daemon's word. */
+        .slurm_conf = getenv("SLURM_CONF"),
+    };
+    char *verbose, *nodes;
+    int rc = -1;
+
+    if (pbc_bundles_parse(list, &bundles, err) < 0)
+        return -1;
+    verbose = pbc_slurm_getenv(sp, PBC_VAR_VERBOSE);
+    nodes = job_nodes(sp, &launch.count, err);
+    if (nodes != NULL && pbc_bundles_probe(&bundles, err) == 0 &&
+        pbc_wish_verbose(NULL, verbose, NULL, &launch.verbose, err) == 0) {
+        pbc_bundles_id(&bundles, set);
+        launch.nodes = nodes;
+        rc = pbc_launch(&launch, err);
+    }
+    if (rc == 0 && pbc_slurm_setenv(sp, PBC_VAR_SET, set) < 0)
+        rc = pbc_fail(err, PBC_EXIT_FAILED, "cannot set %s in the script's environment",
+                      PBC_VAR_SET);
+    free(verbose);
+    free(nodes);
+    pbc_bundles_free(&bundles);
+    return rc;
+}
+
+/* The set for this task in `set`: 1 there is one, 0 none is asked for, -1 with err. */
+static int find_set(struct spank_handle *sp, const struct pbc_site *site,
+                    const struct pbc_step *step, char *set, struct pbc_error *err)
+{
+    char *bundles = pbc_slurm_getenv(sp, PBC_VAR_BUNDLES);
+    char *staged = pbc_slurm_getenv(sp, PBC_VAR_SET);
+    int rc = 0;
+
+    if (step->kind == PBC_STEP_BATCH) {
+        if (bundles != NULL)
+            rc = stage_batch(sp, site, step, bundles, set, err) < 0 ? -1 : 1;
+    } else if (staged != NULL) {
+        if (pbc_set_id_valid(staged)) {
+            memcpy(set, staged, PBC_SET_ID_LEN + 1);
+            rc = 1;
+        } else {
+            rc = pbc_fail(err, PBC_EXIT_FAILED, "%s=%s is not the name of a set", PBC_VAR_SET,
+                          staged);
+        }
+    } else if (bundles != NULL && step->kind == PBC_STEP_NORMAL) {
+        /* An srun that staged nothing and failed not either: an `optional` line in plugstack.conf
+         * hides its error, or the step was started without srun's plugins. */
+        rc = pbc_fail(err, PBC_EXIT_FAILED,
+                      "bundles are asked for (%s) but this step has staged none; the task would "
+                      "run from the shared file system (is pbcast 'required' in plugstack.conf?)",
+                      bundles);
+    }
+    free(bundles);
+    free(staged);
+    return rc;
+}
+
+int pbc_step_task(struct spank_handle *sp, int argc, char *const argv[])
+{
+    char set[PBC_SET_ID_LEN + 1];
+    struct pbc_site site;
+    struct pbc_step step;
+    struct pbc_error err;
+    int rc;
+
+    if (pbc_slurm_step(sp, &step) < 0 || step.kind == PBC_STEP_EXTERN || in_staging_step(sp, &step))
+        return 0;
+    if (pbc_hook_site(argc, argv, &site) < 0)
+        return -1;
+    rc = find_set(sp, &site, &step, set, &err);
+    if (rc > 0)
+        rc = enter(sp, &site, &step, set, &err);
+    /* All tasks of a node fail for the same reason: one of them says it. */
+    if (rc < 0 && pbc_slurm_local_task(sp) == 0)
+        pbc_slurm_error("node %s: %s", this_host().name, err.text);
+    return rc < 0 ? -1 : 0;
+}

@@ -1,0 +1,217 @@
+/* srun, sbatch and salloc: refuse what cannot work before a node is allocated, and in srun stage
+ * before the tasks are launched. */
+
+#include "context.h"
+
+#include "bundle.h"
+#include "launch.h"
+#include "manifest.h"
+#include "options.h"
+#include "slurm_port.h"
+#include "store.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* A string of the environment cannot be longer than 128 KiB; Slurm drops those that are. */
+#define LIST_MAX 120000
+
+/* What init_post_opt found, for local_user_init. */
+static struct {
+    int active;
+    int verbose;
+    struct pbc_site site;
+    struct pbc_bundles bundles;
+} request;
+
+static int refuse(const struct pbc_error *err)
+{
+    pbc_slurm_error("%s", err->text);
+    return -1;
+}
+
+int pbc_hook_site(int argc, char *const argv[], struct pbc_site *site)
+{
+    struct pbc_error err;
+
+    pbc_site_defaults(site);
+    if (pbc_site_parse(argc, argv, site, &err) < 0) {
+        pbc_slurm_error("plugstack.conf: %s", err.text);
+        return -1;
+    }
+    return 0;
+}
+
+/* An sbatch or salloc inside a job is a new beginning. Slurm would hand it the options of the job
+ * around it, with paths that meant something elsewhere. Called before Slurm reads them. */
+int pbc_submit_init(void)
+{
+    if (pbc_slurm_context() == PBC_CTX_ALLOCATOR) {
+        unsetenv(PBC_VAR_JOB_BUNDLE);
+        unsetenv(PBC_VAR_JOB_VERBOSE);
+    }
+    return 0;
+}
+
+static void forget(void)
+{
+    unsetenv(PBC_VAR_BUNDLES);
+    unsetenv(PBC_VAR_ASKED);
+    unsetenv(PBC_VAR_VERBOSE);
+    unsetenv(PBC_VAR_SET);
+}
+
+static int remember(const char *list, const char *asked, int verbose, struct pbc_error *err)
+{
+    char number[16];
+
+    if (strlen(list) > LIST_MAX || strlen(asked) > LIST_MAX)
+        return pbc_fail(err, PBC_EXIT_REFUSED, "the list of bundles is longer than %d bytes",
+                        LIST_MAX);
+    snprintf(number, sizeof(number), "%d", verbose);
+    if (setenv(PBC_VAR_BUNDLES, list, 1) < 0 || setenv(PBC_VAR_ASKED, asked, 1) < 0 ||
+        setenv(PBC_VAR_VERBOSE, number, 1) < 0)
+        return pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot set the environment");
+    unsetenv(PBC_VAR_SET);
+    return 0;
+}
+
+static int prepare(const char *list, const char *asked, struct pbc_error *err)
+{
+    char *text = NULL;
+    char *word = NULL;
+    int rc = -1;
+
+    pbc_bundles_free(&request.bundles);
+    if (pbc_bundles_parse(list, &request.bundles, err) < 0 ||
+        pbc_bundles_probe(&request.bundles, err) < 0)
+        goto done;
+    text = pbc_bundles_format(&request.bundles, err);
+    if (text == NULL)
+        goto done;
+    word = strdup(asked);
+    if (word == NULL) {
+        pbc_fail(err, PBC_EXIT_FAILED, "no memory");
+        goto done;
+    }
+    rc = remember(text, word, request.verbose, err);
+done:
+    free(text);
+    free(word);
+    if (rc < 0)
+        pbc_bundles_free(&request.bundles);
+    return rc;
+}
+
+int pbc_submit_options(int argc, char *const argv[])
+{
+    const int in_srun = pbc_slurm_context() == PBC_CTX_SRUN;
+    const char *list, *asked;
+    struct pbc_wish wish;
+    struct pbc_error err;
+
+    request.active = 0;
+    if (pbc_hook_site(argc, argv, &request.site) < 0)
+        return -1;
+
+    wish = (struct pbc_wish){
+        .option = pbc_option_bundle(),
+        .twin = getenv(PBC_VAR_BUNDLE_TWIN),
+        .bundles = getenv(PBC_VAR_BUNDLES),
+        .asked = getenv(PBC_VAR_ASKED),
+        .in_job = in_srun && getenv("SLURM_JOB_ID") != NULL,
+    };
+    list = pbc_wish_list(&wish, &asked);
+
+    if (getenv(PBC_VAR_STEP) != NULL) {
+        /* The staging step itself, whose environment has nothing else of ours. */
+        if (list == NULL)
+            return 0;
+        pbc_slurm_error("%s is set in the environment; it is pbcast's own mark of a staging step: "
+                        "unset it",
+                        PBC_VAR_STEP);
+        return -1;
+    }
+    if (list == NULL) {
+        forget();
+        return 0;
+    }
+    if (pbc_wish_verbose(pbc_option_verbose().text, wish.in_job ? getenv(PBC_VAR_VERBOSE) : NULL,
+                         getenv(PBC_VAR_VERBOSE_TWIN), &request.verbose, &err) < 0 ||
+        prepare(list, asked, &err) < 0)
+        return refuse(&err);
+    request.active = 1;
+    return 0;
+}
+
+/* 1 if this node has the set, and its manifest says that all nodes of the step have it. */
+static int already_staged(const struct pbc_step *step, const char *set, const char *nodes)
+{
+    struct pbc_manifest m;
+    int staged = 0;
+    int fd = pbc_store_open(request.site.store, step->job, step->uid, NULL);
+
+    if (fd < 0)
+        return 0;
+    if (pbc_manifest_read(fd, set, &m, NULL) == 0) {
+        staged = m.nodes != NULL && m.nodes[0] != '\0' && pbc_slurm_hosts_within(nodes, m.nodes);
+        pbc_manifest_free(&m);
+    }
+    close(fd);
+    return staged;
+}
+
+int pbc_submit_stage(struct spank_handle *sp)
+{
+    char set[PBC_SET_ID_LEN + 1];
+    struct pbc_error err;
+    struct pbc_step step;
+    uint32_t count = 0;
+    char *nodes;
+    int rc = 0;
+
+    if (!request.active)
+        return 0;
+    if (pbc_slurm_step(sp, &step) < 0) {
+        pbc_slurm_error("Slurm does not say which step this is");
+        return -1;
+    }
+    /* The shell of salloc on a node: the sruns that are called in it will stage. */
+    if (step.kind != PBC_STEP_NORMAL)
+        return 0;
+
+    nodes = pbc_slurm_step_nodes(step.job, step.step, &count);
+    if (nodes == NULL) {
+        pbc_slurm_error("cannot learn the nodes of step %u.%u from slurmctld: %s", step.job,
+                        step.step, strerror(errno));
+        return -1;
+    }
+    pbc_bundles_id(&request.bundles, set);
+    if (!already_staged(&step, set, nodes)) {
+        struct pbc_launch launch = {
+            .site = &request.site,
+            .bundles = &request.bundles,
+            .job = step.job,
+            .set = set,
+            .nodes = nodes,
+            .count = count,
+            .verbose = request.verbose,
+            .in_client = 1,
+            .slurm_conf = getenv("SLURM_CONF"),
+        };
+
+        rc = pbc_launch(&launch, &err);
+    }
+    free(nodes);
+    if (rc < 0)
+        return refuse(&err);
+    /* srun merges its environment into the tasks' right after this hook. */
+    if (setenv(PBC_VAR_SET, set, 1) < 0) {
+        pbc_slurm_error("cannot set the environment: %s", strerror(errno));
+        return -1;
+    }
+    return 0;
+}
