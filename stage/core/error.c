@@ -6,6 +6,9 @@
 #include <string.h>
 
 static void fill(struct pbc_error *err, enum pbc_exit code, int sys, const char *fmt, va_list ap)
+    __attribute__((format(printf, 4, 0)));
+
+static void fill(struct pbc_error *err, enum pbc_exit code, int sys, const char *fmt, va_list ap)
 {
     int n = vsnprintf(err->text, sizeof(err->text), fmt, ap);
 
