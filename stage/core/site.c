@@ -1,0 +1,244 @@
+#include "site.h"
+
+#include "text.h"
+
+#include <arpa/inet.h>
+#include <stdbool.h>
+#include <string.h>
+
+#ifndef PBC_AGENT_DEFAULT
+#define PBC_AGENT_DEFAULT "/usr/bin/pbcast-stage"
+#endif
+
+/* What pbcast adds behind the store's path must fit in PBC_PATH_MAX too. */
+#define STORE_MAX (PBC_PATH_MAX - 512)
+
+#define DIGITS "0123456789"
+
+int pbc_parse_bytes(const char *text, uint64_t *ret)
+{
+    static const char units[] = "KMGT";
+    size_t digits = strspn(text, DIGITS);
+    unsigned shift = 0;
+    uint64_t value;
+
+    if (pbc_text_u64(text, digits, &value) < 0)
+        return -1;
+    if (text[digits] != '\0') {
+        const char *unit = strchr(units, text[digits]);
+
+        if (unit == NULL || text[digits + 1] != '\0')
+            return -1;
+        shift = 10 * (unsigned)(unit - units + 1);
+    }
+    if (value > UINT64_MAX >> shift)
+        return -1;
+    *ret = value << shift;
+    return 0;
+}
+
+int pbc_parse_number(const char *text, unsigned long lo, unsigned long hi, unsigned long *ret)
+{
+    uint64_t value;
+
+    if (pbc_text_u64(text, strlen(text), &value) < 0 || value < lo || value > hi)
+        return -1;
+    *ret = (unsigned long)value;
+    return 0;
+}
+
+/* Keeps one form of each path, as it ends up in messages and in the tasks' environment. */
+static int set_store(struct pbc_site *site, const char *value)
+{
+    char *end = site->store;
+
+    /* a colon would split PATH */
+    if (value[0] != '/' || strlen(value) >= STORE_MAX || strchr(value, ':') != NULL ||
+        pbc_text_has_control(value, strlen(value)))
+        return -1;
+    while (*value != '\0') {
+        size_t len;
+
+        value += strspn(value, "/");
+        len = strcspn(value, "/");
+        if (len == 2 && value[0] == '.' && value[1] == '.')
+            return -1;
+        if (len > 0 && !(len == 1 && value[0] == '.')) {
+            *end++ = '/';
+            memcpy(end, value, len);
+            end += len;
+        }
+        value += len;
+    }
+    *end = '\0';
+    return end > site->store ? 0 : -1;
+}
+
+static int set_file(char *out, const char *value)
+{
+    size_t len = strlen(value);
+
+    if (value[0] != '/' || len >= PBC_PATH_MAX || value[len - 1] == '/' ||
+        pbc_text_has_control(value, len))
+        return -1;
+    memcpy(out, value, len + 1);
+    return 0;
+}
+
+static int set_agent(struct pbc_site *site, const char *value)
+{
+    return set_file(site->agent, value);
+}
+
+static int set_srun(struct pbc_site *site, const char *value)
+{
+    return set_file(site->srun, value);
+}
+
+static int set_mpi(struct pbc_site *site, const char *value)
+{
+    static const char *const types[] = {"pmix", "pmix_v3", "pmix_v4", "pmix_v5"};
+
+    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+        if (strcmp(value, types[i]) == 0) {
+            strcpy(site->mpi, types[i]);
+            return 0;
+        }
+    }
+    return -1;
+}
+
+static bool is_subnet(const char *value, const char *slash)
+{
+    char host[INET6_ADDRSTRLEN];
+    unsigned char bin[sizeof(struct in6_addr)];
+    size_t len = (size_t)(slash - value);
+    unsigned long bits;
+
+    if (len >= sizeof(host))
+        return false;
+    memcpy(host, value, len);
+    host[len] = '\0';
+    if (inet_pton(AF_INET, host, bin) == 1)
+        return pbc_parse_number(slash + 1, 0, 32, &bits) == 0;
+    if (inet_pton(AF_INET6, host, bin) == 1)
+        return pbc_parse_number(slash + 1, 0, 128, &bits) == 0;
+    return false;
+}
+
+static int set_address(struct pbc_site *site, const char *value)
+{
+    static const char interface_chars[] = "abcdefghijklmnopqrstuvwxyz"
+                                          "ABCDEFGHIJKLMNOPQRSTUVWXYZ" DIGITS "._:@-";
+    const char *slash = strchr(value, '/');
+    size_t len = strlen(value);
+
+    if (len >= sizeof(site->address))
+        return -1;
+    if (slash != NULL) {
+        if (!is_subnet(value, slash))
+            return -1;
+    } else if (len > 15 || strspn(value, interface_chars) != len) { /* IFNAMSIZ - 1 */
+        return -1;
+    }
+    memcpy(site->address, value, len + 1);
+    return 0;
+}
+
+static int set_timeout(struct pbc_site *site, const char *value)
+{
+    unsigned long n;
+
+    if (pbc_parse_number(value, 1, 86400, &n) < 0)
+        return -1;
+    site->timeout = (unsigned)n;
+    return 0;
+}
+
+static int set_stall(struct pbc_site *site, const char *value)
+{
+    unsigned long n;
+
+    if (pbc_parse_number(value, 2, 3600, &n) < 0)
+        return -1;
+    site->stall = (unsigned)n;
+    return 0;
+}
+
+static int set_max_size(struct pbc_site *site, const char *value)
+{
+    return pbc_parse_bytes(value, &site->max_size);
+}
+
+static int set_min_free(struct pbc_site *site, const char *value)
+{
+    return pbc_parse_bytes(value, &site->min_free);
+}
+
+static const struct key {
+    const char *name;
+    int (*set)(struct pbc_site *site, const char *value);
+    const char *accepts;
+} keys[] = {
+    {"store", set_store, "an absolute path without \"..\" and ':', not \"/\""},
+    {"agent", set_agent, "the absolute path of a file"},
+    {"srun", set_srun, "the absolute path of a file"},
+    {"mpi", set_mpi, "pmix, pmix_v3, pmix_v4 or pmix_v5"},
+    {"address", set_address, "the name of a network interface, SUBNET/BITS, or nothing"},
+    {"timeout", set_timeout, "seconds from 1 to 86400"},
+    {"stall", set_stall, "seconds from 2 to 3600"},
+    {"max_size", set_max_size, "a number of bytes with an optional K, M, G or T; 0 is no limit"},
+    {"min_free", set_min_free, "a number of bytes with an optional K, M, G or T"},
+};
+#define NKEYS (sizeof(keys) / sizeof(keys[0]))
+
+static size_t find_key(const char *word, size_t len)
+{
+    size_t i = 0;
+
+    while (i < NKEYS && (strlen(keys[i].name) != len || memcmp(keys[i].name, word, len) != 0))
+        i++;
+    return i;
+}
+
+void pbc_site_defaults(struct pbc_site *site)
+{
+    memset(site, 0, sizeof(*site));
+    strcpy(site->store, "/dev/shm/pbcast");
+    strcpy(site->agent, PBC_AGENT_DEFAULT);
+    strcpy(site->srun, "/usr/bin/srun");
+    strcpy(site->mpi, "pmix");
+    site->timeout = 600;
+    site->stall = 20;
+    site->max_size = (uint64_t)64 << 30;
+    site->min_free = (uint64_t)64 << 20;
+}
+
+int pbc_site_parse(int argc, char *const argv[], struct pbc_site *site, struct pbc_error *err)
+{
+    struct pbc_site parsed;
+    bool seen[NKEYS] = {false};
+
+    pbc_site_defaults(&parsed);
+    for (int i = 0; i < argc; i++) {
+        size_t len = strcspn(argv[i], "=");
+        size_t k = find_key(argv[i], len);
+
+        if (argv[i][len] == '\0')
+            return pbc_fail(err, PBC_EXIT_USAGE, "\"%s\" is not a setting: key=value is needed",
+                            argv[i]);
+        if (k == NKEYS)
+            return pbc_fail(err, PBC_EXIT_USAGE,
+                            "unknown key \"%.*s\"; known are store, agent, srun, mpi, address, "
+                            "timeout, stall, max_size, min_free",
+                            (int)(len < 64 ? len : 64), argv[i]);
+        if (seen[k])
+            return pbc_fail(err, PBC_EXIT_USAGE, "%s= is given twice", keys[k].name);
+        seen[k] = true;
+        if (keys[k].set(&parsed, argv[i] + len + 1) < 0)
+            return pbc_fail(err, PBC_EXIT_USAGE, "wrong value in \"%.512s\": %s= takes %s", argv[i],
+                            keys[k].name, keys[k].accepts);
+    }
+    *site = parsed;
+    return 0;
+}
