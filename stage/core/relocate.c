@@ -1,0 +1,130 @@
+#include "relocate.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int add(struct pbc_env_ops *ops, enum pbc_env_kind kind, const char *name, char *value)
+{
+    if (kind != PBC_ENV_UNSET && value == NULL)
+        return -1;
+    ops->item[ops->count++] = (struct pbc_env_op){kind, name, value};
+    return 0;
+}
+
+/* `dir` below `root`. NULL without memory. */
+static char *below(const char *root, const char *dir)
+{
+    char *path;
+
+    return asprintf(&path, "%s/%s", root, dir) < 0 ? NULL : path;
+}
+
+/* Each of the libdirs below `root`, joined by ':'. */
+static char *libdirs(const struct pbc_manifest *m, const char *root)
+{
+    size_t size = 1;
+    char *text, *p;
+
+    for (size_t i = 0; i < m->nlibdirs; i++)
+        size += strlen(root) + 1 + strlen(m->libdir[i]) + 1;
+    p = text = malloc(size);
+    if (text == NULL)
+        return NULL;
+    *p = '\0';
+    for (size_t i = 0; i < m->nlibdirs; i++) {
+        if (i > 0)
+            *p++ = ':';
+        p = stpcpy(p, root);
+        *p++ = '/';
+        p = stpcpy(p, m->libdir[i]);
+    }
+    return text;
+}
+
+static int add_all(const struct pbc_manifest *m, const char *root, struct pbc_env_ops *ops)
+{
+    if (add(ops, PBC_ENV_SET, "PBCAST_ROOT", strdup(root)) < 0)
+        return -1;
+    if (m->profile == PBC_PROFILE_PYTHON) {
+        /* PYTHONUSERBASE set to the tree itself would enable a user site there */
+        if (add(ops, PBC_ENV_SET, "PYTHONHOME", strdup(root)) < 0 ||
+            add(ops, PBC_ENV_UNSET, "PYTHONPATH", NULL) < 0 ||
+            add(ops, PBC_ENV_SET, "PYTHONUSERBASE", below(root, ".no-user-base")) < 0 ||
+            add(ops, PBC_ENV_SET, "PYTHONNOUSERSITE", strdup("1")) < 0)
+            return -1;
+    }
+    if (add(ops, PBC_ENV_PREPEND, "PATH", below(root, "bin")) < 0)
+        return -1;
+    if (m->nlibdirs > 0 && add(ops, PBC_ENV_PREPEND, "LD_LIBRARY_PATH", libdirs(m, root)) < 0)
+        return -1;
+    if (m->profile == PBC_PROFILE_GENERIC &&
+        add(ops, PBC_ENV_PREPEND, "MANPATH", below(root, "share/man")) < 0)
+        return -1;
+    return 0;
+}
+
+int pbc_relocate(const struct pbc_manifest *m, const char *root, struct pbc_env_ops *out,
+                 struct pbc_error *err)
+{
+    memset(out, 0, sizeof(*out));
+    if (root[0] != '/' || strchr(root, ':') != NULL)
+        return pbc_fail(err, PBC_EXIT_FAILED,
+                        "a staged tree must have an absolute path without ':': %s", root);
+    if (add_all(m, root, out) < 0) {
+        pbc_env_ops_free(out);
+        return pbc_fail(err, PBC_EXIT_FAILED, "no memory for the tasks' environment");
+    }
+    return 0;
+}
+
+/* Whether `list`, joined by ':', has the entry. */
+static bool has_entry(const char *list, const char *entry, size_t len)
+{
+    for (const char *p = list;; p++) {
+        size_t n = strcspn(p, ":");
+
+        if (n == len && memcmp(p, entry, len) == 0)
+            return true;
+        p += n;
+        if (*p == '\0')
+            return false;
+    }
+}
+
+char *pbc_env_prepend(const char *value, const char *old)
+{
+    char *text, *p;
+
+    /* an empty entry means the current directory: none must come of joining with nothing */
+    if (old == NULL || old[0] == '\0')
+        return strdup(value);
+    if (value[0] == '\0')
+        return strdup(old);
+    text = malloc(strlen(value) + 1 + strlen(old) + 1);
+    if (text == NULL)
+        return NULL;
+    p = stpcpy(text, value);
+    for (;; old++) {
+        size_t len = strcspn(old, ":");
+
+        if (!has_entry(value, old, len)) {
+            *p++ = ':';
+            memcpy(p, old, len);
+            p += len;
+        }
+        old += len;
+        if (*old == '\0')
+            break;
+    }
+    *p = '\0';
+    return text;
+}
+
+void pbc_env_ops_free(struct pbc_env_ops *ops)
+{
+    for (size_t i = 0; i < ops->count; i++)
+        free(ops->item[i].value);
+    memset(ops, 0, sizeof(*ops));
+}
