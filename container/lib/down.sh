@@ -2,15 +2,16 @@
 # Ends a cluster, whatever state it is in.
 
 # same_process PID START: the process is still the one seen before.
-same_process() { [[ $(process_start "$1") == "$2" ]]; }
+same_process() { [[ -n $2 && $(process_start "$1") == "$2" ]]; }
 
+# process_start PID: when it started; nothing when it is dead.
 process_start() {
     local stat
     { read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 0
     stat=${stat##*) }
     # shellcheck disable=SC2086  # words are wanted
     set -- $stat
-    printf '%s\n' "${20:-}"
+    [[ $1 == Z ]] || printf '%s\n' "${20}"
 }
 
 # Processes outside the cluster's PID namespaces which live in one of its mount
@@ -25,7 +26,7 @@ guests() {
     {
         find /proc/self/ns/mnt /proc/self/ns/net -printf 'own %l\n'
         find "${files[@]}" -printf 'cluster %l\n'
-        find /proc/[0-9]*/ns/mnt /proc/[0-9]*/ns/net -printf '%h %l\n'
+        find /proc/[0-9]*/ns/mnt /proc/[0-9]*/ns/net -printf '%h %l\n' || true # some end meanwhile
     } 2>/dev/null | awk '
         $1 == "own" { own[$2] = 1; next }
         $1 == "cluster" { if (!($2 in own)) ours[$2] = 1; next }
