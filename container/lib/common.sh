@@ -101,14 +101,17 @@ need_running() {
     first_process anchor >/dev/null || die "cluster '$NAME' is not running (clean up with: cluster --name $NAME down)"
 }
 
-# inside NODE CMD...: runs CMD as root in the namespaces of NODE, with a clean
-# environment, in the caller's directory where the node has it.
-inside() {
+inside() { (enter "$@"); }
+
+# enter NODE CMD...: becomes CMD, as root in the namespaces of NODE, with a clean
+# environment, in the caller's directory where the node has it. CMD gets SIGTERM
+# when the caller is killed.
+enter() {
     local pid
     pid=$(first_process "$1") || die "node '$1' is not running"
     shift
     # shellcheck disable=SC2016  # expanded by the inner shell
-    nsenter --target "$pid" --mount --net --uts --ipc --pid -- \
+    exec nsenter --target "$pid" --mount --net --uts --ipc --pid -- \
         env -i HOME=/root TERM="${TERM:-dumb}" LANG=C.UTF-8 \
         PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
         setpriv --pdeathsig TERM \
