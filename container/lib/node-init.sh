@@ -1,12 +1,9 @@
 #!/usr/bin/env bash
 # First process of a node, pid 1 of its PID namespace: private mounts and host
 # name; the network and the daemons come from outside.
-# Usage: node-init.sh STATE NODE READY-FIFO
+# Usage: node-init.sh MARKER NODE READY-FIFO
 set -euo pipefail
-# shellcheck disable=SC2034  # STATE is read by marker
-STATE=$1 node=$2 fifo=$3
-# shellcheck source=common.sh
-. /cluster/lib/common.sh
+marker=$1 node=$2 fifo=$3
 
 size=$(</cluster/store-size)
 hostname "$node"
@@ -20,6 +17,6 @@ printf 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6 2>/dev/null || true
 printf 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6 2>/dev/null || true
 ip link set lo up
 printf '%s\n' "$node" >"$fifo"
-first=$(marker "$node")
+# With SIGCHLD ignored the kernel reaps every orphan that ends up here.
 # shellcheck disable=SC2016  # expanded by the inner shell
-exec env --ignore-signal=CHLD bash -c 'exec -a "$0" sleep infinity' "$first"
+exec env --ignore-signal=CHLD bash -c 'exec -a "$0" sleep infinity' "$marker"

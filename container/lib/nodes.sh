@@ -14,8 +14,8 @@ declare -A pid=() # as the anchor's namespace counts
 create() {
     # shellcheck disable=SC2016  # expanded by the inner shell
     unshare --mount --net --uts --ipc --pid --propagation private \
-        bash -c 'bash /cluster/lib/node-init.sh "$@" </dev/null >>"/cluster/log/$2.log" 2>&1 3>&- 4>&- & echo $!' \
-        bash "$STATE" "$1" "$2"
+        bash -c '(exec -a "$1" bash /cluster/lib/node-init.sh "$@") </dev/null >>"/cluster/log/$2.log" 2>&1 3>&- &
+                 echo $!' bash "$(marker "$1")" "$1" "$2"
 }
 
 # Creates all and waits until their mounts are made.

@@ -94,8 +94,8 @@ start_anchor() {
     # shellcheck disable=SC2016  # expanded by the inner shell
     env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 setsid \
         unshare --mount --net --uts --ipc --pid --propagation private \
-        bash -c 'bash "$1/lib/anchor.sh" "$1" </dev/null >"$1/log/anchor.log" 2>&1 &
-                 echo $! >"$1/run/anchor.pid"' bash "$STATE"
+        bash -c '(exec -a "$2" bash "$1/lib/anchor.sh" "$1") </dev/null >"$1/log/anchor.log" 2>&1 &
+                 echo $! >"$1/run/anchor.pid"' bash "$STATE" "$(marker anchor)"
     for ((i = 0; i < 400; i++)); do
         if [[ -e $STATE/run/anchor.ready ]] && first_process anchor >/dev/null; then return; fi
         kill -0 "$(<"$STATE/run/anchor.pid")" 2>/dev/null || break
