@@ -134,8 +134,8 @@ char **pbc_launch_env(const struct pbc_launch *l)
 
     if (words_init(&w) < 0)
         return NULL;
-    if (slash != NULL && slash != l->site->srun)
-        add(&w, "PATH=%.*s:/usr/bin:/bin", (int)(slash - l->site->srun), l->site->srun);
+    if (slash != l->site->srun && strncmp(l->site->srun, "/usr/bin/", 9) != 0)
+        add(&w, "PATH=/usr/bin:/bin:%.*s", (int)(slash - l->site->srun), l->site->srun);
     else
         add(&w, "PATH=/usr/bin:/bin");
     if (getpwuid_r(getuid(), &pw, buf, sizeof(buf), &found) == 0 && found != NULL) {

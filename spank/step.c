@@ -76,6 +76,9 @@ static int apply(struct spank_handle *sp, const struct pbc_env_op *op)
         break;
     }
     old = pbc_slurm_getenv(sp, op->name);
+    /* --export=NONE leaves no PATH, for which a shell would use its own; ours must not be all. */
+    if (old == NULL && strcmp(op->name, "PATH") == 0)
+        old = strdup("/usr/local/bin:/usr/bin:/bin");
     value = pbc_env_prepend(op->value, old);
     rc = value == NULL ? -1 : pbc_slurm_setenv(sp, op->name, value);
     free(old);
