@@ -1,7 +1,6 @@
 #include "relocate.h"
 
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,9 +15,11 @@ static int add(struct pbc_env_ops *ops, enum pbc_env_kind kind, const char *name
 /* `dir` below `root`. NULL without memory. */
 static char *below(const char *root, const char *dir)
 {
-    char *path;
+    char *path = malloc(strlen(root) + 1 + strlen(dir) + 1);
 
-    return asprintf(&path, "%s/%s", root, dir) < 0 ? NULL : path;
+    if (path != NULL)
+        stpcpy(stpcpy(stpcpy(path, root), "/"), dir);
+    return path;
 }
 
 /* Each of the libdirs below `root`, joined by ':'. */

@@ -63,7 +63,7 @@ static int fail_at(struct removal *r, int at, const char *name)
     n = readlink(link, path, sizeof(path) - 1);
     path[n > 0 ? n : 0] = '\0';
     errno = saved;
-    return pbc_fail_errno(first_error(r), PBC_EXIT_FAILED, "%scannot remove %s%s%s", what, path,
+    return pbc_fail_errno(first_error(r), PBC_EXIT_FAILED, "%scannot remove %.700s%s%s", what, path,
                           n > 0 ? "/" : "", name);
 }
 

@@ -1,0 +1,290 @@
+#include "agent.h"
+
+#include "run.h"
+#include "site.h"
+#include "wire.h"
+
+#include <getopt.h>
+#include <locale.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define ENTRIES_MAX 10000000 /* members of a set, unless --max-entries says otherwise */
+
+static const char usage[] =
+    "usage: pbcast-stage [OPTION...] [--] BUNDLE...\n"
+    "\n"
+    "Stage BUNDLEs (tar archives: gzip, zstd, xz, bzip2, lz4 or plain), later ones over\n"
+    "earlier ones, in the node-local store of every node of a job step with one task a node:\n"
+    "\n"
+    "    srun -N$SLURM_NNODES --ntasks-per-node=1 --mpi=pmix pbcast-stage tier1.tar.gz app.tar.gz\n"
+    "\n"
+    "  --store DIR        root of the store; DIR/<job> must exist and be the user's own\n"
+    "                     (default: /dev/shm/pbcast if it has the job, else\n"
+    "                     /dev/shm/pbcast-<uid>, which is made)\n"
+    "  --job ID           job id (default: $SLURM_JOB_ID)\n"
+    "  --set ID           refuse unless the bundles' set has this name\n"
+    "  --address WHICH    interface or SUBNET/BITS that carries the data\n"
+    "  --stall SECONDS    silence after which a node counts as lost (20)\n"
+    "  --timeout SECONDS  for the whole (600)\n"
+    "  --fence SECONDS    for the nodes to find each other (10 + nodes/100)\n"
+    "  --pause MS         wait before that (300 + 2 per node)\n"
+    "  --max-size BYTES   unpacked, K M G T allowed; 0 = no limit (64G)\n"
+    "  --max-entries N    members of all bundles (10000000)\n"
+    "  --min-free BYTES   to leave free in the store (64M)\n"
+    "  --progress MODE    lines, off, or auto (lines where standard error is a terminal)\n"
+    "  --verbose N        0 errors, 1 summary (default), 2 phases\n"
+    "  --help, --version\n"
+    "\n"
+    "Exit status: 0 staged everywhere, 1 failed, 2 usage, 3 a bundle was refused, 4 no space,\n"
+    "5 a node was lost or silent, 6 the nodes did not find each other (try again).\n"
+    "See pbcast-stage(1).\n";
+
+struct options {
+    struct pbc_run_conf conf;
+    struct pbc_bundles bundles;
+    unsigned long pause_ms;
+    int has_pause;
+    int has_fence;
+};
+
+enum {
+    STORE = 256,
+    JOB,
+    SET,
+    ADDRESS,
+    STALL,
+    TIMEOUT,
+    FENCE,
+    PAUSE,
+    MAX_SIZE,
+    MAX_ENTRIES,
+    MIN_FREE,
+    PROGRESS,
+    VERBOSE,
+    HELP,
+    VERSION
+};
+
+static const struct option long_options[] = {
+    {"store", required_argument, NULL, STORE},
+    {"job", required_argument, NULL, JOB},
+    {"set", required_argument, NULL, SET},
+    {"address", required_argument, NULL, ADDRESS},
+    {"stall", required_argument, NULL, STALL},
+    {"timeout", required_argument, NULL, TIMEOUT},
+    {"fence", required_argument, NULL, FENCE},
+    {"pause", required_argument, NULL, PAUSE},
+    {"max-size", required_argument, NULL, MAX_SIZE},
+    {"max-entries", required_argument, NULL, MAX_ENTRIES},
+    {"min-free", required_argument, NULL, MIN_FREE},
+    {"progress", required_argument, NULL, PROGRESS},
+    {"verbose", required_argument, NULL, VERBOSE},
+    {"help", no_argument, NULL, HELP},
+    {"version", no_argument, NULL, VERSION},
+    {0},
+};
+
+static int bad_value(const char *option, const char *value, const char *accepted,
+                     struct pbc_error *err)
+{
+    return pbc_fail(err, PBC_EXIT_USAGE, "--%s %s: expected %s", option, value, accepted);
+}
+
+static int number(const char *option, const char *value, unsigned long lo, unsigned long hi,
+                  unsigned long *ret, struct pbc_error *err)
+{
+    char accepted[64];
+
+    snprintf(accepted, sizeof(accepted), "a number from %lu to %lu", lo, hi);
+    return pbc_parse_number(value, lo, hi, ret) == 0 ? 0 : bad_value(option, value, accepted, err);
+}
+
+static int take_option(struct options *o, int c, const char *value, struct pbc_error *err)
+{
+    const char *name = c >= STORE && c <= VERBOSE ? long_options[c - STORE].name : "";
+    unsigned long n = 0;
+    int rc = 0;
+
+    switch (c) {
+    case STORE:
+        o->conf.store = value;
+        return *value == '/' ? 0 : bad_value(name, value, "an absolute path", err);
+    case JOB:
+        rc = number(name, value, 1, UINT32_MAX, &n, err);
+        o->conf.job = (uint32_t)n;
+        return rc;
+    case SET:
+        o->conf.set = value;
+        return pbc_set_id_valid(value) ? 0 : bad_value(name, value, "32 hexadecimal digits", err);
+    case ADDRESS:
+        o->conf.address = value;
+        return 0;
+    case STALL:
+        rc = number(name, value, 2, 3600, &n, err);
+        o->conf.stall = (unsigned)n;
+        return rc;
+    case TIMEOUT:
+        rc = number(name, value, 1, 86400, &n, err);
+        o->conf.timeout = (unsigned)n;
+        return rc;
+    case FENCE:
+        rc = number(name, value, 1, 3600, &n, err);
+        o->conf.fence = (unsigned)n;
+        o->has_fence = 1;
+        return rc;
+    case PAUSE:
+        o->has_pause = 1;
+        return number(name, value, 0, 600000, &o->pause_ms, err);
+    case MAX_ENTRIES:
+        rc = number(name, value, 1, UINT32_MAX, &n, err);
+        o->conf.limits.entries = n;
+        return rc;
+    case MAX_SIZE:
+    case MIN_FREE:
+        if (pbc_parse_bytes(value,
+                            c == MAX_SIZE ? &o->conf.limits.bytes : &o->conf.limits.min_free) == 0)
+            return 0;
+        return bad_value(name, value, "a number of bytes, with K, M, G or T", err);
+    case PROGRESS:
+        if (strcmp(value, "lines") == 0 || (strcmp(value, "auto") == 0 && isatty(STDERR_FILENO)))
+            o->conf.progress = PBC_PROGRESS_LINES;
+        else if (strcmp(value, "off") == 0 || strcmp(value, "auto") == 0)
+            o->conf.progress = PBC_PROGRESS_OFF;
+        else
+            return bad_value(name, value, "lines, off or auto", err);
+        return 0;
+    case VERBOSE:
+        rc = number(name, value, 0, 9, &n, err);
+        o->conf.verbose = (unsigned)n;
+        return rc;
+    default:
+        return pbc_fail(err, PBC_EXIT_USAGE, "see pbcast-stage --help");
+    }
+}
+
+static int add_bundles(struct options *o, int argc, char *argv[], struct pbc_error *err)
+{
+    if (argc == 0)
+        return pbc_fail(err, PBC_EXIT_USAGE, "no BUNDLE; see pbcast-stage --help");
+    if (argc > PBC_BUNDLES_MAX)
+        return pbc_fail(err, PBC_EXIT_USAGE, "%d bundles, at most %d are allowed", argc,
+                        PBC_BUNDLES_MAX);
+    for (int i = 0; i < argc; i++) {
+        struct pbc_bundles one;
+
+        if (pbc_bundles_parse(argv[i], &one, err) != 0)
+            return -1;
+        for (size_t k = 0; k < one.count; k++) {
+            if (o->bundles.count == PBC_BUNDLES_MAX)
+                return pbc_fail(err, PBC_EXIT_USAGE, "more than %d bundles", PBC_BUNDLES_MAX);
+            o->bundles.item[o->bundles.count++] = one.item[k];
+        }
+    }
+    return 0;
+}
+
+static const char *env_or(const char *name, const char *otherwise)
+{
+    const char *v = getenv(name);
+
+    return v != NULL && *v != '\0' ? v : otherwise;
+}
+
+/* What the command line does not say, the job's environment does. */
+static int complete(struct options *o, char *host, size_t size, struct pbc_error *err)
+{
+    unsigned long job;
+
+    if (gethostname(host, size) != 0)
+        return pbc_fail_errno(err, PBC_EXIT_FAILED, "gethostname");
+    host[size - 1] = '\0';
+    o->conf.node = env_or("SLURMD_NODENAME", host);
+    if (strlen(o->conf.node) >= PBC_NODE_MAX)
+        o->conf.node = host;
+    o->conf.nodes = env_or("SLURM_STEP_NODELIST", "");
+    if (o->conf.job == 0) {
+        if (pbc_parse_number(env_or("SLURM_JOB_ID", ""), 1, UINT32_MAX, &job) != 0)
+            return pbc_fail(err, PBC_EXIT_USAGE, "not inside a Slurm job: give --job ID");
+        o->conf.job = (uint32_t)job;
+    }
+    return 0;
+}
+
+/* The agent is a user's process among others of that user, and has secrets in its memory. */
+static void harden(void)
+{
+    const struct rlimit none = {0, 0};
+
+    (void)setrlimit(RLIMIT_CORE, &none);
+    (void)prctl(PR_SET_DUMPABLE, 0);
+    (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    umask(022);
+}
+
+static int fail_main(const struct options *o, const struct pbc_error *err)
+{
+    if (o->conf.node != NULL)
+        fprintf(stderr, "pbcast: error: node %s: %s\n", o->conf.node, err->text);
+    else
+        fprintf(stderr, "pbcast: error: %s\n", err->text);
+    return (int)err->code;
+}
+
+int pbc_agent_main(int argc, char *argv[], pbc_coord_open *open_many)
+{
+    struct options o = {.conf = {.address = "", .verbose = 1, .limits = {.entries = ENTRIES_MAX}}};
+    struct pbc_site site;
+    struct pbc_coord coord;
+    struct pbc_error err;
+    char host[PBC_NODE_MAX];
+    unsigned long tasks = 1;
+    int c;
+
+    /* Names of members are UTF-8 in pax headers; libarchive converts them to the locale's. */
+    if (setlocale(LC_CTYPE, "C.UTF-8") == NULL)
+        (void)setlocale(LC_CTYPE, "en_US.UTF-8");
+    pbc_site_defaults(&site);
+    o.conf.stall = site.stall;
+    o.conf.timeout = site.timeout;
+    o.conf.limits.bytes = site.max_size;
+    o.conf.limits.min_free = site.min_free;
+    o.conf.bundles = &o.bundles;
+    o.conf.progress = isatty(STDERR_FILENO) ? PBC_PROGRESS_LINES : PBC_PROGRESS_OFF;
+
+    while ((c = getopt_long(argc, argv, "+", long_options, NULL)) != -1) {
+        if (c == HELP) {
+            fputs(usage, stdout);
+            return PBC_EXIT_OK;
+        }
+        if (c == VERSION) {
+            puts("pbcast-stage " PBC_VERSION);
+            return PBC_EXIT_OK;
+        }
+        if (take_option(&o, c, optarg, &err) != 0)
+            return fail_main(&o, &err);
+    }
+    if (add_bundles(&o, argc - optind, argv + optind, &err) != 0 ||
+        complete(&o, host, sizeof(host), &err) != 0)
+        return fail_main(&o, &err);
+    harden();
+    if (sodium_init() < 0) {
+        pbc_fail(&err, PBC_EXIT_FAILED, "libsodium does not start");
+        return fail_main(&o, &err);
+    }
+    (void)pbc_parse_number(env_or("SLURM_STEP_NUM_TASKS", "1"), 1, UINT32_MAX, &tasks);
+    if (!o.has_pause)
+        o.pause_ms = 300 + 2 * tasks;
+    if ((tasks > 1 ? open_many(&coord, (unsigned)o.pause_ms, &err)
+                   : pbc_coord_solo(&coord, &err)) != 0)
+        return fail_main(&o, &err);
+    if (coord.size > 1 && !o.has_fence)
+        o.conf.fence = 10 + coord.size / 100;
+    return (int)pbc_run(&o.conf, &coord);
+}

@@ -1,0 +1,14 @@
+/* agent.h - pbcast-stage: its command line and its life around a run (run.h). */
+#ifndef PBC_AGENT_H
+#define PBC_AGENT_H
+
+#include "coord.h"
+
+/* How to meet the others. `pause_ms` as in pbc_coord_pmix. */
+typedef int pbc_coord_open(struct pbc_coord *c, unsigned pause_ms, struct pbc_error *err);
+
+/* main() of an agent whose steps of several tasks meet by `open_many`. The result is an exit
+ * code. */
+int pbc_agent_main(int argc, char *argv[], pbc_coord_open *open_many);
+
+#endif

@@ -1,0 +1,38 @@
+/* coord.h - how the agents of one run find each other: one exchange of a small record each.
+ *
+ * An implementation tells rank and size, and makes what each rank put in known to all. Nothing else
+ * of it is used: after the exchange the agents talk over their own connections.
+ */
+#ifndef PBC_COORD_H
+#define PBC_COORD_H
+
+#include "error.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define PBC_RECORD_MAX 1024
+
+struct pbc_coord {
+    uint32_t rank;
+    uint32_t size;
+    void *state;
+
+    /* Give this rank's record to all and wait until all have given theirs, at most `seconds`.
+     * PBC_EXIT_AGAIN if that time is over: the run may be repeated. */
+    int (*exchange)(struct pbc_coord *c, const void *record, size_t len, unsigned seconds,
+                    struct pbc_error *err);
+    /* After the exchange: copy the record of `rank`, which must be of `len` bytes. */
+    int (*get)(struct pbc_coord *c, uint32_t rank, void *record, size_t len, struct pbc_error *err);
+    void (*close)(struct pbc_coord *c);
+};
+
+/* One node alone. */
+int pbc_coord_solo(struct pbc_coord *c, struct pbc_error *err);
+
+/* PMIx (https://pmix.org, standard 4): wildcard, data-collecting fence in this step's own
+ * namespace. `pause_ms` is waited before the first fence: Slurm's daemons lose the connection of a
+ * peer that is faster than they are, and never try again. */
+int pbc_coord_pmix(struct pbc_coord *c, unsigned pause_ms, struct pbc_error *err);
+
+#endif

@@ -1,0 +1,213 @@
+#include "place.h"
+
+#include "store.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#define INCOMING ".incoming-"
+
+/* An incoming tree that nobody holds a lock on belongs to an agent that was killed. */
+static void remove_abandoned(int dirfd)
+{
+    int copy = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *d = copy < 0 ? NULL : fdopendir(copy);
+    struct dirent *e;
+
+    if (d == NULL) {
+        if (copy >= 0)
+            close(copy);
+        return;
+    }
+    (void)flock(dirfd, LOCK_EX); /* not between another agent's mkdir and lock */
+    while ((e = readdir(d)) != NULL) {
+        int fd;
+
+        if (strncmp(e->d_name, INCOMING, strlen(INCOMING)) != 0)
+            continue;
+        fd = openat(dirfd, e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (fd < 0)
+            continue;
+        if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+            (void)pbc_remove_tree(dirfd, e->d_name, NULL);
+        close(fd);
+    }
+    (void)flock(dirfd, LOCK_UN);
+    closedir(d);
+}
+
+int pbc_place_open(struct pbc_place *p, const char *store, uint32_t job, struct pbc_error *err)
+{
+    char own[64];
+    const char *base = store != NULL ? store : PBC_STORE_DEFAULT;
+
+    memset(p, 0, sizeof(*p));
+    p->lockfd = -1;
+    p->treefd = -1;
+    p->dirfd = pbc_store_open(base, job, geteuid(), err);
+    if (p->dirfd < 0 && store == NULL && errno == ENOENT) {
+        snprintf(own, sizeof(own), "/dev/shm/pbcast-%u", (unsigned)geteuid());
+        base = own;
+        if (pbc_store_make(base, job, geteuid(), getegid(), err) != 0)
+            return -1;
+        p->dirfd = pbc_store_open(base, job, geteuid(), err);
+    }
+    if (p->dirfd < 0)
+        return -1;
+    snprintf(p->dir, sizeof(p->dir), "%s/%u", base, (unsigned)job);
+    remove_abandoned(p->dirfd);
+    return 0;
+}
+
+int pbc_place_has(const struct pbc_place *p, const char *set)
+{
+    struct pbc_manifest m;
+    struct stat st;
+
+    if (pbc_manifest_read(p->dirfd, set, &m, NULL) != 0)
+        return 0;
+    pbc_manifest_free(&m);
+    return fstatat(p->dirfd, set, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
+}
+
+uint64_t pbc_place_free(const struct pbc_place *p)
+{
+    struct statvfs vfs;
+
+    if (fstatvfs(p->dirfd, &vfs) != 0)
+        return UINT64_MAX; /* what cannot be asked is found out by writing */
+    return (uint64_t)vfs.f_bavail * vfs.f_frsize;
+}
+
+int pbc_place_lock(struct pbc_place *p, const char *set, struct pbc_error *err)
+{
+    if (p->lockfd < 0) {
+        char name[PBC_SET_ID_LEN + 8];
+
+        snprintf(name, sizeof(name), "%s.lock", set);
+        p->lockfd = openat(p->dirfd, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+        if (p->lockfd < 0)
+            return pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot open %s/%s", p->dir, name);
+    }
+    if (flock(p->lockfd, LOCK_EX | LOCK_NB) == 0)
+        return 1;
+    if (errno == EWOULDBLOCK || errno == EINTR)
+        return 0;
+    return pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot lock the set in %s", p->dir);
+}
+
+int pbc_place_begin(struct pbc_place *p, struct pbc_error *err)
+{
+    uint8_t random[8];
+    char hex[2 * sizeof(random) + 1];
+    int rc = -1;
+
+    randombytes_buf(random, sizeof(random));
+    sodium_bin2hex(hex, sizeof(hex), random, sizeof(random));
+    snprintf(p->incoming, sizeof(p->incoming), INCOMING "%s", hex);
+    (void)flock(p->dirfd, LOCK_EX);
+    if (mkdirat(p->dirfd, p->incoming, 0700) != 0) {
+        (void)flock(p->dirfd, LOCK_UN);
+        pbc_fail_errno(err, errno == ENOSPC ? PBC_EXIT_NOSPACE : PBC_EXIT_FAILED,
+                       "cannot make %s/%s", p->dir, p->incoming);
+        p->incoming[0] = '\0';
+        return -1;
+    }
+    p->treefd = openat(p->dirfd, p->incoming, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (p->treefd >= 0 && flock(p->treefd, LOCK_EX | LOCK_NB) == 0)
+        rc = 0;
+    else
+        pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot open %s/%s", p->dir, p->incoming);
+    (void)flock(p->dirfd, LOCK_UN);
+    return rc;
+}
+
+static int write_all(int fd, const char *text, size_t len)
+{
+    while (len > 0) {
+        ssize_t n = write(fd, text, len);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -1;
+        text += n;
+        len -= (size_t)n;
+    }
+    return 0;
+}
+
+static int write_manifest(struct pbc_place *p, const struct pbc_manifest *m, struct pbc_error *err)
+{
+    char temporary[96];
+    char name[PBC_SET_ID_LEN + 16];
+    size_t len;
+    char *text = pbc_manifest_format(m, &len, err);
+    int fd;
+    int rc = -1;
+
+    if (text == NULL)
+        return -1;
+    snprintf(name, sizeof(name), "%s.manifest", m->set);
+    snprintf(temporary, sizeof(temporary), "%s.manifest", p->incoming);
+    fd = openat(p->dirfd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd >= 0 && write_all(fd, text, len) == 0 &&
+        renameat(p->dirfd, temporary, p->dirfd, name) == 0)
+        rc = 0;
+    if (rc != 0) {
+        pbc_fail_errno(err, errno == ENOSPC ? PBC_EXIT_NOSPACE : PBC_EXIT_FAILED,
+                       "cannot write %s/%s", p->dir, name);
+        (void)unlinkat(p->dirfd, temporary, 0);
+    }
+    if (fd >= 0)
+        close(fd);
+    free(text);
+    return rc;
+}
+
+int pbc_place_publish(struct pbc_place *p, const struct pbc_manifest *m, struct pbc_error *err)
+{
+    int rc = -1;
+
+    /* Runs with different roots may publish the same set here at the same time. */
+    if (flock(p->dirfd, LOCK_EX) != 0)
+        return pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot lock %s", p->dir);
+    if (pbc_place_has(p, m->set)) {
+        rc = pbc_remove_tree(p->dirfd, p->incoming, err);
+    } else if (pbc_remove_tree(p->dirfd, m->set, err) != 0) {
+        rc = -1; /* a tree without a manifest that cannot be removed */
+    } else if (renameat(p->dirfd, p->incoming, p->dirfd, m->set) != 0) {
+        pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot rename the tree in %s", p->dir);
+    } else if (write_manifest(p, m, err) == 0) {
+        rc = 0;
+    } else {
+        (void)pbc_remove_tree(p->dirfd, m->set, NULL);
+    }
+    (void)flock(p->dirfd, LOCK_UN);
+    if (rc == 0)
+        p->incoming[0] = '\0';
+    return rc;
+}
+
+void pbc_place_close(struct pbc_place *p)
+{
+    if (p->incoming[0] != '\0')
+        (void)pbc_remove_tree(p->dirfd, p->incoming, NULL);
+    if (p->treefd >= 0)
+        close(p->treefd);
+    if (p->lockfd >= 0)
+        close(p->lockfd);
+    if (p->dirfd >= 0)
+        close(p->dirfd);
+    p->incoming[0] = '\0';
+    p->treefd = p->lockfd = p->dirfd = -1;
+}

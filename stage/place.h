@@ -1,0 +1,49 @@
+/* place.h - a job's directory in the store of this node, as the agent sees it.
+ *
+ *     .incoming-<random>/  the tree being unpacked; locked while its agent lives
+ *     <set>/               a whole tree
+ *     <set>.manifest       says so; written last, by rename
+ *     <set>.lock           held by the root of a run for this set
+ */
+#ifndef PBC_PLACE_H
+#define PBC_PLACE_H
+
+#include "error.h"
+#include "manifest.h"
+
+#include <stdint.h>
+
+struct pbc_place {
+    char dir[PBC_PATH_MAX]; /* <store>/<job> */
+    int dirfd;
+    int lockfd;        /* of <set>.lock, -1 */
+    char incoming[64]; /* name of the tree being unpacked, "" */
+    int treefd;        /* of it, -1 */
+};
+
+/* Open <store>/<job>, which the plugin made; with `store` NULL the default store, or, if that has
+ * no directory for the job, one of the user's own below /dev/shm/pbcast-<uid>, which is made.
+ * Remove what agents that died have left in it. */
+int pbc_place_open(struct pbc_place *p, const char *store, uint32_t job, struct pbc_error *err);
+
+/* 1 if `set` is there with a valid manifest, 0 if not. A manifest that cannot be read is taken as
+ * none, and replaced by pbc_place_publish. */
+int pbc_place_has(const struct pbc_place *p, const char *set);
+
+/* Free bytes of the store for this user. */
+uint64_t pbc_place_free(const struct pbc_place *p);
+
+/* Try to become the one root of a run for `set`: 1 locked, 0 someone else is, -1 err. */
+int pbc_place_lock(struct pbc_place *p, const char *set, struct pbc_error *err);
+
+/* Make the incoming tree; p->treefd is then its descriptor. */
+int pbc_place_begin(struct pbc_place *p, struct pbc_error *err);
+
+/* Rename the incoming tree to its set's name and write the manifest. If another run on this node
+ * has published the set meanwhile, that one stays and ours is removed: they are the same. */
+int pbc_place_publish(struct pbc_place *p, const struct pbc_manifest *m, struct pbc_error *err);
+
+/* Remove the incoming tree, if there is one, release the lock, close. */
+void pbc_place_close(struct pbc_place *p);
+
+#endif

@@ -1,0 +1,230 @@
+#include "run.h"
+
+#include "run_state.h"
+
+#include <signal.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+/* For the choice of the tree's shape (tree.h): a middling cluster network. */
+#define LINK_RATE    1.25e9 /* bytes/s */
+#define LINK_LATENCY 50e-6  /* seconds from one agent to the next */
+
+static void note(struct pbc_run *r, const struct pbc_error *err)
+{
+    pbc_run_fail(r, r->conf->node, err);
+}
+
+/* The root looks at the bundles before anybody else hears of them. */
+static int prepare_root(struct pbc_run *r, struct pbc_error *err)
+{
+    struct pbc_bundles *b = r->conf->bundles;
+
+    if (pbc_bundles_probe(b, err) != 0)
+        return -1;
+    pbc_bundles_id(b, r->check.set);
+    if (r->conf->set != NULL && strcmp(r->conf->set, r->check.set) != 0)
+        return pbc_fail(
+            err, PBC_EXIT_REFUSED,
+            "%s%s changed between the check and the staging; run it again once %s complete",
+            b->item[0].path, b->count > 1 ? " or a bundle after it" : "",
+            b->count > 1 ? "they are" : "it is");
+    r->check.bundles = (uint32_t)b->count;
+    for (size_t i = 0; i < b->count; i++)
+        r->check.bytes += b->item[i].size;
+    return 0;
+}
+
+static void fill_record(struct pbc_run *r, struct pbc_record *rec, struct pbc_address *address)
+{
+    memset(rec, 0, sizeof(*rec));
+    rec->family = address->family;
+    memcpy(rec->address, address->bytes, sizeof(rec->address));
+    rec->port = address->port;
+    memcpy(rec->node, r->conf->node, strlen(r->conf->node) + 1);
+    if (r->rank == 0) {
+        randombytes_buf(r->key, sizeof(r->key));
+        memcpy(rec->key, r->key, sizeof(rec->key));
+        r->arity =
+            pbc_tree_arity(r->size, r->check.bytes, PBC_CHUNK_BYTES, LINK_RATE, LINK_LATENCY);
+        rec->arity = (uint8_t)r->arity;
+    }
+}
+
+static int get_record(struct pbc_run *r, uint32_t rank, struct pbc_record *rec,
+                      struct pbc_error *err)
+{
+    uint8_t wire[PBC_RECORD_BYTES];
+
+    if (r->coord->get(r->coord, rank, wire, sizeof(wire), err) != 0)
+        return -1;
+    return pbc_record_decode(wire, rec, err);
+}
+
+static int meet_children(struct pbc_run *r, struct pbc_error *err)
+{
+    uint32_t first;
+    uint32_t n = pbc_tree_children(r->arity, r->size, r->rank, &first);
+
+    r->child = calloc(n + 1, sizeof(*r->child));
+    if (r->child == NULL)
+        return pbc_fail(err, PBC_EXIT_FAILED, "no memory for the children");
+    for (uint32_t i = 0; i < n; i++) {
+        struct pbc_record rec;
+
+        if (get_record(r, first + i, &rec, err) != 0)
+            return -1;
+        r->child[i].rank = first + i;
+        memcpy(r->child[i].node, rec.node, sizeof(rec.node));
+        r->children = i + 1;
+    }
+    return 0;
+}
+
+/* Exchange the records, take the root's key and shape, and dial the parent. */
+static int meet(struct pbc_run *r, struct pbc_address *mine, struct pbc_error *err)
+{
+    uint8_t wire[PBC_RECORD_BYTES];
+    struct pbc_record rec;
+    struct pbc_address address = {0};
+    int fd;
+
+    fill_record(r, &rec, mine);
+    pbc_record_encode(&rec, wire);
+    if (r->coord->exchange(r->coord, wire, sizeof(wire), r->conf->fence, err) != 0)
+        return -1;
+    if (r->rank != 0) {
+        if (get_record(r, 0, &rec, err) != 0)
+            return -1;
+        memcpy(r->key, rec.key, sizeof(r->key));
+        r->arity = rec.arity;
+        if (r->arity < 1 || r->arity > PBC_ARITY_MAX)
+            return pbc_fail(err, PBC_EXIT_PEER, "the root's record is malformed");
+    }
+    if (meet_children(r, err) != 0 || r->rank == 0)
+        return r->rank == 0 && r->child != NULL ? 0 : -1;
+    r->parent.rank = (uint32_t)pbc_tree_parent(r->arity, r->rank);
+    if (get_record(r, r->parent.rank, &rec, err) != 0)
+        return -1;
+    memcpy(r->parent.node, rec.node, sizeof(rec.node));
+    address.family = rec.family;
+    memcpy(address.bytes, rec.address, sizeof(address.bytes));
+    address.port = rec.port;
+    fd = pbc_net_connect(&address, err);
+    if (fd < 0)
+        return -1;
+    r->parent.conn = pbc_conn_dialled(fd, r->rank, r->parent.rank, r->key, pbc_now_ms());
+    if (r->parent.conn == NULL)
+        return pbc_fail(err, PBC_EXIT_FAILED, "no memory for a connection");
+    return 0;
+}
+
+static int open_signals(struct pbc_error *err)
+{
+    sigset_t set;
+    int fd;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGUSR1); /* sent by batch systems before a limit */
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (fd < 0)
+        pbc_fail_errno(err, PBC_EXIT_FAILED, "signalfd");
+    return fd;
+}
+
+/* One node speaks: the root, to which all errors go. Another does only when it could tell nobody:
+ * there was no connection yet, or it is the root that was lost. */
+static void tell_user(const struct pbc_run *r)
+{
+    if (r->rank != 0 && (r->aborted || r->parent.told || (r->orphaned && r->parent.rank != 0)))
+        return;
+    fprintf(stderr, "pbcast: %s: node %s: %s\n",
+            r->error.code == PBC_EXIT_AGAIN ? "again" : "error", r->failed_node, r->error.text);
+}
+
+/* What can fail on one node alone. The others wait for it in the exchange, and hear of it after. */
+static void prepare(struct pbc_run *r, struct pbc_address *mine)
+{
+    const struct pbc_run_conf *conf = r->conf;
+    struct pbc_error err;
+
+    r->signals = open_signals(&err);
+    if (r->signals < 0 || pbc_place_open(&r->place, conf->store, conf->job, &err) != 0 ||
+        (r->rank == 0 && prepare_root(r, &err) != 0))
+        note(r, &err);
+    if (r->size > 1 && (pbc_net_choose(conf->address, conf->node, mine, &err) != 0 ||
+                        (r->listener = pbc_net_listen(mine, 64, &err)) < 0))
+        note(r, &err);
+}
+
+static void release(struct pbc_run *r)
+{
+    pbc_conn_close(r->parent.conn);
+    for (uint32_t i = 0; i < r->children; i++)
+        pbc_conn_close(r->child[i].conn);
+    for (unsigned i = 0; i < PBC_STRANGERS_MAX; i++)
+        pbc_conn_close(r->stranger[i]);
+    pbc_pool_close(r->chunks);
+    pbc_source_free(r->source);
+    pbc_pool_free(r->chunks);
+    free(r->child);
+    if (r->listener >= 0)
+        close(r->listener);
+    if (r->signals >= 0)
+        close(r->signals);
+    free(r);
+}
+
+enum pbc_exit pbc_run(const struct pbc_run_conf *conf, struct pbc_coord *coord)
+{
+    struct pbc_run *r = calloc(1, sizeof(*r));
+    struct pbc_address mine = {0};
+    struct pbc_error err;
+    enum pbc_exit code = PBC_EXIT_OK;
+
+    if (r == NULL || (r->chunks = pbc_pool_new(PBC_CHUNKS, PBC_CHUNK_BYTES)) == NULL) {
+        fprintf(stderr, "pbcast: error: node %s: no memory\n", conf->node);
+        free(r);
+        return PBC_EXIT_FAILED;
+    }
+    r->conf = conf;
+    r->coord = coord;
+    r->rank = coord->rank;
+    r->size = coord->size;
+    r->arity = 1;
+    r->began = pbc_now_ms();
+    r->listener = r->signals = -1;
+    r->place.dirfd = r->place.lockfd = r->place.treefd = -1;
+    prepare(r, &mine);
+    if (meet(r, &mine, &err) != 0) {
+        r->failed = 0; /* without the others, only this matters */
+        note(r, &err);
+    } else {
+        coord->close(coord); /* it has done its part */
+        r->met = pbc_now_ms();
+        r->give_up = r->met + PBC_LINGER_MS;
+        pbc_run_loop(r);
+    }
+    if (r->failed) {
+        tell_user(r);
+        code = r->error.code;
+    } else if (r->rank == 0) {
+        pbc_report_summary(r);
+    }
+    pbc_unpack_free(r->unpack);
+    if (r->place.dirfd >= 0)
+        pbc_place_close(&r->place);
+    /* After a failure the reader may hang in a file system that does not answer; the end of the
+     * process takes it along. */
+    if (r->source == NULL || !r->failed)
+        release(r);
+    return code;
+}

@@ -1,0 +1,404 @@
+/* The poll loop of a run: sockets, threads, signals and time. */
+#include "run_state.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define TICK_MS   100 /* how often time is looked at */
+#define REPORT_MS 1000
+#define HELLO_MS  5000 /* how long a stranger may take to prove himself */
+#define FIXED_FDS 5
+
+uint64_t pbc_now_ms(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+void pbc_run_fail(struct pbc_run *r, const char *node, const struct pbc_error *err)
+{
+    if (r->failed)
+        return;
+    r->failed = 1;
+    r->error = *err;
+    memcpy(r->failed_node, node, strlen(node) + 1);
+    r->give_up = pbc_now_ms() + PBC_LINGER_MS;
+}
+
+/* --- losing neighbours --------------------------------------------------------------------- */
+
+static void peer_gone(struct pbc_peer *p)
+{
+    pbc_conn_close(p->conn);
+    p->conn = NULL;
+    p->open = 0;
+    p->gone = 1;
+}
+
+static void lost_child(struct pbc_run *r, struct pbc_peer *p, const struct pbc_error *why)
+{
+    struct pbc_error err;
+
+    peer_gone(p);
+    if (r->failed || p->committed)
+        return;
+    if (why->code != PBC_EXIT_PEER)
+        err = *why;
+    else
+        pbc_fail(
+            &err, PBC_EXIT_PEER,
+            "its agent is gone (%s); was it killed, or did the node fail? see the node's slurmd "
+            "log",
+            why->text);
+    pbc_run_fail(r, p->node, &err);
+}
+
+static void lost_parent(struct pbc_run *r, const struct pbc_error *why)
+{
+    struct pbc_error err;
+
+    peer_gone(&r->parent);
+    if (r->failed || (r->phase == PBC_PHASE_END && r->told_committed))
+        return;
+    if (why->code != PBC_EXIT_PEER)
+        err = *why;
+    else
+        pbc_fail(&err, PBC_EXIT_PEER, "lost the connection to %s, which sends to it (%s)",
+                 r->parent.node, why->text);
+    r->orphaned = 1;
+    pbc_run_fail(r, r->conf->node, &err);
+}
+
+/* --- accepting children -------------------------------------------------------------------- */
+
+static void refuse(struct pbc_run *r, unsigned slot)
+{
+    pbc_conn_close(r->stranger[slot]);
+    r->stranger[slot] = NULL;
+    r->refused++;
+}
+
+/* A stranger has proved that he knows the key: which child is he? */
+static void admit(struct pbc_run *r, unsigned slot)
+{
+    struct pbc_conn *c = r->stranger[slot];
+
+    for (uint32_t i = 0; i < r->children; i++) {
+        struct pbc_peer *p = &r->child[i];
+
+        if (p->rank == c->hs.child && !p->open && !p->gone) {
+            p->conn = c;
+            p->open = 1;
+            r->stranger[slot] = NULL;
+            return;
+        }
+    }
+    refuse(r, slot);
+}
+
+static void accept_all(struct pbc_run *r, uint64_t now)
+{
+    for (;;) {
+        int fd = accept4(r->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        unsigned slot = 0;
+
+        if (fd < 0)
+            return;
+        while (slot < PBC_STRANGERS_MAX && r->stranger[slot] != NULL)
+            slot++;
+        if (slot == PBC_STRANGERS_MAX) { /* the oldest makes room: ours are quick */
+            slot = 0;
+            for (unsigned i = 1; i < PBC_STRANGERS_MAX; i++) {
+                if (r->stranger[i]->heard < r->stranger[slot]->heard)
+                    slot = i;
+            }
+            refuse(r, slot);
+        }
+        r->stranger[slot] = pbc_conn_accepted(fd, r->rank, r->key, now);
+    }
+}
+
+/* --- polling ------------------------------------------------------------------------------- */
+
+struct polled {
+    struct pollfd *fds;
+    nfds_t count;
+};
+
+static void want(struct polled *p, int fd, short events)
+{
+    p->fds[p->count++] = (struct pollfd){.fd = fd, .events = events};
+}
+
+static void want_conn(struct polled *p, const struct pbc_conn *c)
+{
+    if (c != NULL)
+        want(p, c->fd, pbc_conn_events(c));
+    else
+        want(p, -1, 0);
+}
+
+static void gather(struct pbc_run *r, struct polled *p)
+{
+    p->count = 0;
+    want(p, r->signals, POLLIN);
+    want(p, r->listener, POLLIN);
+    want(p, pbc_pool_fd(r->chunks), POLLIN);
+    want(p, r->unpack != NULL ? pbc_unpack_fd(r->unpack) : -1, POLLIN);
+    want(p, r->source != NULL ? pbc_source_fd(r->source) : -1, POLLIN);
+    want_conn(p, r->parent.conn);
+    for (uint32_t i = 0; i < r->children; i++)
+        want_conn(p, r->child[i].conn);
+    for (unsigned i = 0; i < PBC_STRANGERS_MAX; i++)
+        want_conn(p, r->stranger[i]);
+}
+
+static void serve_parent(struct pbc_run *r, short revents, uint64_t now)
+{
+    struct pbc_error err;
+
+    if (r->parent.conn == NULL)
+        return;
+    if (pbc_conn_io(r->parent.conn, revents, r->chunks, now, pbc_run_frame, r, &err) != 0)
+        lost_parent(r, &err);
+    else if (r->parent.conn->state == PBC_CONN_OPEN)
+        r->parent.open = 1;
+}
+
+static void serve(struct pbc_run *r, const struct polled *p, uint64_t now)
+{
+    const struct pollfd *fd = p->fds + FIXED_FDS;
+    struct pbc_error err;
+
+    serve_parent(r, fd->revents, now);
+    fd++;
+    for (uint32_t i = 0; i < r->children; i++, fd++) {
+        struct pbc_peer *c = &r->child[i];
+
+        if (fd->fd >= 0 && c->conn != NULL &&
+            pbc_conn_io(c->conn, fd->revents, r->chunks, now, pbc_run_frame, r, &err) != 0)
+            lost_child(r, c, &err);
+    }
+    for (unsigned i = 0; i < PBC_STRANGERS_MAX; i++, fd++) {
+        if (fd->fd < 0 || r->stranger[i] == NULL || fd->revents == 0)
+            continue;
+        if (pbc_conn_io(r->stranger[i], fd->revents, r->chunks, now, pbc_run_frame, r, &err) != 0)
+            refuse(r, i);
+        else if (r->stranger[i]->state == PBC_CONN_OPEN)
+            admit(r, i);
+    }
+}
+
+static void drain(int fd)
+{
+    eventfd_t v;
+
+    (void)eventfd_read(fd, &v);
+}
+
+static void serve_threads(struct pbc_run *r)
+{
+    struct pbc_error err;
+    struct pbc_chunk *c;
+
+    if (r->source != NULL) {
+        drain(pbc_source_fd(r->source));
+        while (!r->failed && (c = pbc_source_next(r->source)) != NULL) {
+            pbc_run_from_source(r, c);
+            if (r->done_seen)
+                r->sent = pbc_now_ms();
+        }
+        if (pbc_source_failed(r->source, &err))
+            pbc_run_fail(r, r->conf->node, &err);
+    }
+    if (r->unpack != NULL && !r->unpacked) {
+        enum pbc_unpack_state state = pbc_unpack_state(r->unpack, &err);
+
+        if (state != PBC_UNPACK_RUNNING)
+            drain(pbc_unpack_fd(r->unpack));
+        if (state == PBC_UNPACK_FAILED)
+            pbc_run_fail(r, r->conf->node, &err);
+        r->unpacked = state == PBC_UNPACK_DONE;
+    }
+}
+
+static void serve_signals(struct pbc_run *r)
+{
+    struct signalfd_siginfo si;
+    struct pbc_error err;
+
+    if (read(r->signals, &si, sizeof(si)) != (ssize_t)sizeof(si))
+        return;
+    pbc_fail(&err, PBC_EXIT_FAILED, "staging was stopped by signal %u (%s)", si.ssi_signo,
+             strsignal((int)si.ssi_signo));
+    pbc_run_fail(r, r->conf->node, &err);
+}
+
+/* --- time ---------------------------------------------------------------------------------- */
+
+static void silent(struct pbc_run *r, const char *node, uint64_t seconds)
+{
+    struct pbc_error err;
+
+    pbc_fail(&err, PBC_EXIT_PEER,
+             "has not answered for %llu s (stall=%u); is the node, its network or its agent "
+             "stopped?",
+             (unsigned long long)seconds, r->conf->stall);
+    pbc_run_fail(r, node, &err);
+}
+
+static void look_at_peer(struct pbc_run *r, struct pbc_peer *p, uint64_t now, int is_child)
+{
+    uint64_t stall = (uint64_t)r->conf->stall * 1000;
+    struct pbc_error err;
+
+    if (p->gone)
+        return;
+    if (!p->open) {
+        if (now - r->met <= stall)
+            return;
+        if (is_child)
+            pbc_fail(&err, PBC_EXIT_PEER,
+                     "did not connect to %s within %u s; is the data network between them up "
+                     "(address=)?",
+                     r->conf->node, r->conf->stall);
+        else
+            pbc_fail(&err, PBC_EXIT_PEER, "could not connect to %s within %u s", p->node,
+                     r->conf->stall);
+        r->orphaned = !is_child;
+        pbc_run_fail(r, is_child ? p->node : r->conf->node, &err);
+        return;
+    }
+    if (now - p->conn->heard > stall) {
+        if (is_child && !p->committed)
+            silent(r, p->node, (now - p->conn->heard) / 1000);
+        else if (!is_child) {
+            r->orphaned = 1;
+            silent(r, p->node, (now - p->conn->heard) / 1000);
+        }
+        return;
+    }
+    if (now - p->conn->spoke > stall / 4 && !pbc_conn_pending(p->conn))
+        pbc_conn_send_urgent(p->conn, PBC_FRAME_PING, 0, NULL, 0);
+}
+
+static void look_at_time(struct pbc_run *r, uint64_t now)
+{
+    struct pbc_error err;
+    uint32_t done = (uint32_t)(r->unpacked || r->has_set);
+
+    for (unsigned i = 0; i < PBC_STRANGERS_MAX; i++) {
+        if (r->stranger[i] != NULL && now - r->stranger[i]->heard > HELLO_MS)
+            refuse(r, i);
+    }
+    if (r->rank != 0)
+        look_at_peer(r, &r->parent, now, 0);
+    for (uint32_t i = 0; i < r->children; i++) {
+        look_at_peer(r, &r->child[i], now, 1);
+        done += r->child[i].progress;
+    }
+    if (now - r->began > (uint64_t)r->conf->timeout * 1000) {
+        pbc_fail(&err, PBC_EXIT_PEER,
+                 "staging did not end within timeout=%u s, at %u of %u nodes ready below this one",
+                 r->conf->timeout, done, pbc_tree_subtree(r->arity, r->size, r->rank));
+        pbc_run_fail(r, r->conf->node, &err);
+    }
+    if (now - r->tick >= REPORT_MS && r->phase == PBC_PHASE_STREAM) {
+        r->tick = now;
+        if (r->rank == 0)
+            pbc_report_progress(r);
+        else if (done != r->told_progress && r->parent.open)
+            pbc_conn_send_urgent(r->parent.conn, PBC_FRAME_PROGRESS, done, NULL, 0);
+        r->told_progress = done;
+    }
+}
+
+/* --- the end ------------------------------------------------------------------------------- */
+
+/* Tell the neighbours of the failure. 1 when all know or have gone. */
+static int tell_failure(struct pbc_run *r)
+{
+    struct pbc_msg_failed m = {.error = r->error};
+    uint8_t payload[PBC_SMALL_MAX];
+    uint32_t len;
+    int all = 1;
+
+    memcpy(m.node, r->failed_node, sizeof(m.node));
+    len = pbc_failed_encode(&m, payload);
+    if (r->rank != 0 && !r->aborted && !r->parent.gone) {
+        if (r->parent.open && !r->parent.told) {
+            r->parent.told = 1;
+            pbc_conn_send_urgent(r->parent.conn, PBC_FRAME_FAILED, 0, payload, len);
+        }
+        all = 0; /* until it answers with ABORT, or is gone */
+    }
+    for (uint32_t i = 0; i < r->children; i++) {
+        struct pbc_peer *p = &r->child[i];
+
+        if (p->open && !p->told) {
+            p->told = 1;
+            pbc_conn_drop_stream(p->conn);
+            pbc_conn_send_urgent(p->conn, PBC_FRAME_ABORT, 0, payload, len);
+        }
+        if (!p->gone)
+            all = 0;
+    }
+    return all;
+}
+
+static int is_over(struct pbc_run *r, uint64_t now)
+{
+    if (r->failed)
+        return tell_failure(r) || now >= r->give_up;
+    return r->phase == PBC_PHASE_END &&
+           (r->rank == 0 || r->parent.gone || !pbc_conn_pending(r->parent.conn));
+}
+
+void pbc_run_loop(struct pbc_run *r)
+{
+    struct polled p = {0};
+    struct pbc_error err;
+
+    p.fds = calloc(FIXED_FDS + 1 + r->children + PBC_STRANGERS_MAX, sizeof(*p.fds));
+    if (p.fds == NULL) {
+        pbc_fail(&err, PBC_EXIT_FAILED, "no memory to poll");
+        pbc_run_fail(r, r->conf->node, &err);
+        return;
+    }
+    pbc_run_advance(r);
+    for (;;) {
+        uint64_t now;
+
+        gather(r, &p);
+        if (poll(p.fds, p.count, TICK_MS) < 0 && errno != EINTR) {
+            pbc_fail_errno(&err, PBC_EXIT_FAILED, "poll");
+            pbc_run_fail(r, r->conf->node, &err);
+            break;
+        }
+        now = pbc_now_ms();
+        if (p.fds[0].revents != 0)
+            serve_signals(r);
+        if (p.fds[1].revents != 0)
+            accept_all(r, now);
+        if (p.fds[2].revents != 0)
+            drain(p.fds[2].fd);
+        serve_threads(r);
+        serve(r, &p, now);
+        pbc_run_advance(r);
+        if (!r->failed)
+            look_at_time(r, now);
+        if (is_over(r, now))
+            break;
+    }
+    free(p.fds);
+}

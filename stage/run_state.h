@@ -1,0 +1,120 @@
+/* run_state.h - the state of a run. Private to run*.c. */
+#ifndef PBC_RUN_STATE_H
+#define PBC_RUN_STATE_H
+
+#include "conn.h"
+#include "net.h"
+#include "place.h"
+#include "run.h"
+#include "source.h"
+#include "tree.h"
+#include "unpack.h"
+
+#define PBC_LINGER_MS     3000 /* after a failure: how long neighbours get to hear of it */
+#define PBC_STRANGERS_MAX 32   /* connections that have not proved themselves yet */
+
+/* A neighbour in the tree: the parent or a child. */
+struct pbc_peer {
+    uint32_t rank;
+    char node[PBC_NODE_MAX];
+    struct pbc_conn *conn; /* NULL before there is one and after it */
+    int open;              /* the handshake is done and the connection lives */
+    int gone;              /* it was open and is closed */
+    int told;              /* FAILED or ABORT is sent */
+    int have;              /* its subtree's answers have come */
+    int ready;
+    int committed;
+    uint32_t progress;
+};
+
+enum pbc_phase {
+    PBC_PHASE_CONNECT, /* until all children and the parent are connected */
+    PBC_PHASE_LOCK,    /* root: another run may be staging the same set */
+    PBC_PHASE_CHECK,   /* who has the set? */
+    PBC_PHASE_STREAM,  /* bundles on the way */
+    PBC_PHASE_COMMIT,  /* all are ready */
+    PBC_PHASE_END,     /* nothing is left to do but to flush */
+};
+
+struct pbc_run {
+    const struct pbc_run_conf *conf;
+    struct pbc_coord *coord;
+    uint32_t rank;
+    uint32_t size;
+    uint32_t arity;
+    uint8_t key[PBC_KEY_BYTES];
+    enum pbc_phase phase;
+
+    struct pbc_place place;
+    struct pbc_pool *chunks;
+    struct pbc_unpack *unpack;
+    struct pbc_source *source; /* root */
+
+    int listener;
+    int signals;
+    struct pbc_peer parent;
+    uint32_t children;
+    struct pbc_peer *child;
+    struct pbc_conn *stranger[PBC_STRANGERS_MAX];
+    unsigned refused; /* connections that were not ours */
+
+    struct pbc_msg_check check;
+    int checked; /* CHECK has come, or, at the root, was sent */
+    int has_set; /* on this node */
+    int told_have;
+    int told_ready;
+    int told_committed;
+    int unpacked;  /* everything, here */
+    int done_seen; /* DONE has come */
+    int published;
+    unsigned next_bundle;
+    int in_bundle;
+    uint64_t next_offset;
+    struct pbc_msg_have have; /* sums of the subtree, this node included */
+    struct pbc_msg_ready ready;
+    uint32_t committed;
+    uint32_t told_progress;
+
+    int failed;
+    int aborted;  /* the parent said so: it knows, and others print */
+    int orphaned; /* the parent was lost, nobody above hears us */
+    struct pbc_error error;
+    char failed_node[PBC_NODE_MAX];
+
+    /* ms on the monotonic clock */
+    uint64_t began;
+    uint64_t met; /* the exchange was over */
+    uint64_t connected;
+    uint64_t first_byte;
+    uint64_t sent; /* root: DONE passed on */
+    uint64_t all_ready;
+    uint64_t give_up; /* after a failure: when to stop waiting for the neighbours */
+    uint64_t tick;    /* when progress was last looked at */
+    uint64_t bytes;   /* of archives, that came by here */
+};
+
+uint64_t pbc_now_ms(void);
+
+/* The run fails, because of `err` on `node`. Only the first time counts. */
+void pbc_run_fail(struct pbc_run *r, const char *node, const struct pbc_error *err);
+
+/* Put a stream frame on its way: to all children and to this node. Takes over the reference. */
+void pbc_run_dispatch(struct pbc_run *r, struct pbc_chunk *c);
+
+/* Root: the next frame of the stream, from its reader. Takes over the reference. */
+void pbc_run_from_source(struct pbc_run *r, struct pbc_chunk *c);
+
+/* pbc_conn_handler: a frame has come. */
+int pbc_run_frame(void *run, struct pbc_conn *conn, struct pbc_chunk *chunk, struct pbc_error *err);
+
+/* Do what the state allows: answer the parent, go to the next phase. */
+void pbc_run_advance(struct pbc_run *r);
+
+/* Poll and serve until the run is over. */
+void pbc_run_loop(struct pbc_run *r);
+
+/* What the root prints. */
+void pbc_report_progress(const struct pbc_run *r);
+void pbc_report_summary(const struct pbc_run *r);
+
+#endif

@@ -1,0 +1,235 @@
+#include "source.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+struct pbc_source {
+    const struct pbc_bundles *list;
+    struct pbc_pool *pool;
+    const uint8_t *key;
+    struct pbc_fifo queue;
+    pthread_t thread;
+    int fd;
+
+    pthread_mutex_t lock; /* what follows */
+    int failed;
+    struct pbc_error error;
+    double seconds;
+    uint64_t bytes;
+};
+
+static double now(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+static int queue(struct pbc_source *s, struct pbc_chunk *c)
+{
+    if (c == NULL || pbc_fifo_push(&s->queue, c) != 0)
+        return -1;
+    eventfd_write(s->fd, 1);
+    return 0;
+}
+
+static int queue_small(struct pbc_source *s, uint8_t type, unsigned bundle, const void *payload,
+                       uint32_t len, struct pbc_error *err)
+{
+    if (queue(s, pbc_chunk_small(type, (uint8_t)bundle, payload, len)) != 0)
+        return pbc_fail(err, PBC_EXIT_FAILED, "no memory to send");
+    return 0;
+}
+
+static int unchanged(const struct pbc_bundle *b, int fd, struct pbc_error *err)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) != 0)
+        return pbc_fail_errno(err, PBC_EXIT_REFUSED, "%s", b->path);
+    if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size != b->size || st.st_ino != b->inode ||
+        (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec != b->mtime)
+        return pbc_fail(err, PBC_EXIT_REFUSED,
+                        "%s: changed while it was being staged; submit again once it is complete",
+                        b->path);
+    return 0;
+}
+
+/* Fill `c` from the file: less than PBC_CHUNK_BYTES only at its end. */
+static ssize_t fill(struct pbc_source *s, int fd, struct pbc_chunk *c)
+{
+    size_t len = 0;
+    double start = now();
+
+    while (len < PBC_CHUNK_BYTES) {
+        ssize_t n = read(fd, c->data + len, PBC_CHUNK_BYTES - len);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -1;
+        if (n == 0)
+            break;
+        len += (size_t)n;
+    }
+    pthread_mutex_lock(&s->lock);
+    s->seconds += now() - start;
+    s->bytes += len;
+    pthread_mutex_unlock(&s->lock);
+    return (ssize_t)len;
+}
+
+static int send_bundle(struct pbc_source *s, unsigned index, int fd, struct pbc_error *err)
+{
+    const struct pbc_bundle *b = &s->list->item[index];
+    struct pbc_msg_begin begin = {.format = b->format, .bytes = b->size};
+    struct pbc_msg_end end = {0};
+    uint8_t payload[PBC_SMALL_MAX];
+    crypto_generichash_state st;
+    ssize_t n;
+
+    if (unchanged(b, fd, err) != 0)
+        return -1;
+    (void)posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+    memcpy(begin.path, b->path, strlen(b->path) + 1);
+    if (queue_small(s, PBC_FRAME_BEGIN, index, payload, pbc_begin_encode(&begin, payload), err) !=
+        0)
+        return -1;
+    crypto_generichash_init(&st, NULL, 0, PBC_DIGEST_BYTES);
+    do {
+        struct pbc_chunk *c = pbc_pool_wait(s->pool);
+
+        if (c == NULL)
+            return pbc_fail(err, PBC_EXIT_FAILED, "stopped");
+        n = fill(s, fd, c);
+        if (n < 0) {
+            pbc_chunk_unref(c);
+            return pbc_fail_errno(err, PBC_EXIT_REFUSED, "cannot read %s", b->path);
+        }
+        if (n == 0 || (uint64_t)n > b->size - end.bytes) {
+            pbc_chunk_unref(c);
+            break;
+        }
+        crypto_generichash_update(&st, c->data, (size_t)n);
+        pbc_chunk_set(c, (struct pbc_frame){.type = PBC_FRAME_DATA,
+                                            .bundle = (uint8_t)index,
+                                            .length = (uint32_t)n,
+                                            .aux = end.bytes});
+        end.bytes += (uint64_t)n;
+        if (queue(s, c) != 0)
+            return pbc_fail(err, PBC_EXIT_FAILED, "stopped");
+    } while (end.bytes < b->size);
+    if (end.bytes != b->size)
+        return pbc_fail(err, PBC_EXIT_REFUSED,
+                        "%s: changed while it was being staged; submit again once it is complete",
+                        b->path);
+    if (unchanged(b, fd, err) != 0)
+        return -1;
+    crypto_generichash_final(&st, end.digest, sizeof(end.digest));
+    return queue_small(s, PBC_FRAME_END, index, payload,
+                       pbc_end_encode(&end, (uint8_t)index, s->key, payload), err);
+}
+
+static void *reader(void *arg)
+{
+    struct pbc_source *s = arg;
+    struct pbc_error err;
+    int rc = 0;
+
+    for (unsigned i = 0; rc == 0 && i < s->list->count; i++) {
+        int fd = open(s->list->item[i].path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+        if (fd < 0) {
+            rc = pbc_fail_errno(&err, PBC_EXIT_REFUSED, "cannot open %s", s->list->item[i].path);
+            break;
+        }
+        rc = send_bundle(s, i, fd, &err);
+        close(fd);
+    }
+    if (rc == 0)
+        rc = queue_small(s, PBC_FRAME_DONE, 0, NULL, 0, &err);
+    if (rc != 0) {
+        pthread_mutex_lock(&s->lock);
+        s->failed = 1;
+        s->error = err;
+        pthread_mutex_unlock(&s->lock);
+        eventfd_write(s->fd, 1);
+    }
+    return NULL;
+}
+
+struct pbc_source *pbc_source_start(const struct pbc_bundles *list, struct pbc_pool *pool,
+                                    const uint8_t *key, struct pbc_error *err)
+{
+    struct pbc_source *s = calloc(1, sizeof(*s));
+
+    if (s == NULL) {
+        pbc_fail(err, PBC_EXIT_FAILED, "no memory to read");
+        return NULL;
+    }
+    s->list = list;
+    s->pool = pool;
+    s->key = key;
+    s->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    pthread_mutex_init(&s->lock, NULL);
+    if (s->fd < 0 || pbc_fifo_init(&s->queue) != 0 ||
+        pthread_create(&s->thread, NULL, reader, s) != 0) {
+        pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot start to read");
+        pbc_fifo_destroy(&s->queue);
+        if (s->fd >= 0)
+            close(s->fd);
+        free(s);
+        return NULL;
+    }
+    return s;
+}
+
+int pbc_source_fd(const struct pbc_source *s)
+{
+    return s->fd;
+}
+
+struct pbc_chunk *pbc_source_next(struct pbc_source *s)
+{
+    return pbc_fifo_try(&s->queue);
+}
+
+int pbc_source_failed(struct pbc_source *s, struct pbc_error *err)
+{
+    int failed;
+
+    pthread_mutex_lock(&s->lock);
+    failed = s->failed;
+    if (failed)
+        *err = s->error;
+    pthread_mutex_unlock(&s->lock);
+    return failed;
+}
+
+void pbc_source_figures(struct pbc_source *s, double *seconds, uint64_t *bytes)
+{
+    pthread_mutex_lock(&s->lock);
+    *seconds = s->seconds;
+    *bytes = s->bytes;
+    pthread_mutex_unlock(&s->lock);
+}
+
+void pbc_source_free(struct pbc_source *s)
+{
+    if (s == NULL)
+        return;
+    pbc_fifo_close(&s->queue);
+    pthread_join(s->thread, NULL);
+    pbc_fifo_destroy(&s->queue);
+    pthread_mutex_destroy(&s->lock);
+    close(s->fd);
+    free(s);
+}

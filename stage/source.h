@@ -1,0 +1,35 @@
+/* source.h - the root node's reader: the only one who touches the shared file system.
+ *
+ * A thread reads each bundle once, from the first byte to the last, into chunks of the pool, and
+ * queues BEGIN, DATA .. DATA, END for each, then DONE. It stops where the pool is empty.
+ */
+#ifndef PBC_SOURCE_H
+#define PBC_SOURCE_H
+
+#include "bundle.h"
+#include "chunk.h"
+
+struct pbc_source;
+
+/* Start to read `list` (probed: the identity of each bundle must still be the same, before and
+ * after it is read). Both, and `key`, are borrowed. NULL with err. */
+struct pbc_source *pbc_source_start(const struct pbc_bundles *list, struct pbc_pool *pool,
+                                    const uint8_t *key, struct pbc_error *err);
+
+/* Readable when a chunk is queued or reading has failed. */
+int pbc_source_fd(const struct pbc_source *s);
+
+/* The next frame, with its reference, or NULL if there is none now. */
+struct pbc_chunk *pbc_source_next(struct pbc_source *s);
+
+/* 1 with err if reading has failed: bundle and reason named. */
+int pbc_source_failed(struct pbc_source *s, struct pbc_error *err);
+
+/* Seconds spent in read(2), and bytes read. */
+void pbc_source_figures(struct pbc_source *s, double *seconds, uint64_t *bytes);
+
+/* Stop and free; the pool must be closed before. If the thread hangs in a read of a file system
+ * that does not answer, this waits for it. NULL is fine. */
+void pbc_source_free(struct pbc_source *s);
+
+#endif

@@ -1,0 +1,232 @@
+#include "unpack_pipe.h"
+
+#include <errno.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+/* --- state --------------------------------------------------------------------------------- */
+
+static void settle(struct pbc_unpack *u, enum pbc_unpack_state state, const struct pbc_error *err)
+{
+    pthread_mutex_lock(&u->lock);
+    if (u->state == PBC_UNPACK_RUNNING) {
+        u->state = state;
+        if (err != NULL)
+            u->error = *err;
+        eventfd_write(u->fd, 1);
+    }
+    pthread_mutex_unlock(&u->lock);
+    if (state == PBC_UNPACK_FAILED) {
+        pbc_fifo_close(&u->arrived);
+        pbc_fifo_close(&u->checked);
+        pbc_fifo_close(&u->plain);
+        pbc_pool_close(u->blocks);
+    }
+}
+
+void pbc_unpack_fail(struct pbc_unpack *u, unsigned bundle, const struct pbc_error *err)
+{
+    struct pbc_error named;
+
+    pbc_fail(&named, err->code, "%s: %s", u->result[bundle].path, err->text);
+    settle(u, PBC_UNPACK_FAILED, &named);
+}
+
+void pbc_unpack_done(struct pbc_unpack *u)
+{
+    settle(u, PBC_UNPACK_DONE, NULL);
+}
+
+enum pbc_unpack_state pbc_unpack_state(struct pbc_unpack *u, struct pbc_error *err)
+{
+    enum pbc_unpack_state state;
+
+    pthread_mutex_lock(&u->lock);
+    state = u->state;
+    if (state == PBC_UNPACK_FAILED)
+        *err = u->error;
+    pthread_mutex_unlock(&u->lock);
+    return state;
+}
+
+/* --- libarchive over chunks ---------------------------------------------------------------- */
+
+la_ssize_t pbc_pieces_next(struct archive *a, void *arg, const void **ret)
+{
+    struct pbc_pieces *p = arg;
+
+    if (p->ended)
+        return 0;
+    pbc_chunk_unref(p->current);
+    p->current = pbc_fifo_pop(p->from);
+    if (p->current == NULL) {
+        if (a != NULL)
+            archive_set_error(a, ECANCELED, "stopped");
+        return ARCHIVE_FATAL;
+    }
+    if (p->current->frame.type == PBC_FRAME_END) {
+        p->ended = 1;
+        return 0;
+    }
+    *ret = p->current->data;
+    return (la_ssize_t)p->current->frame.length;
+}
+
+int pbc_archive_failed(struct archive *a, const char *member, struct pbc_error *err)
+{
+    const char *words = archive_error_string(a);
+
+    if (words == NULL)
+        words = "unreadable";
+    if (archive_errno(a) == ENOMEM)
+        return pbc_fail(err, PBC_EXIT_FAILED, "no memory to read the archive");
+    if (member != NULL)
+        return pbc_fail(err, PBC_EXIT_REFUSED, "corrupt or truncated at member '%s': %s", member,
+                        words);
+    return pbc_fail(err, PBC_EXIT_REFUSED, "corrupt, truncated or not a tar archive: %s", words);
+}
+
+/* --- verify -------------------------------------------------------------------------------- */
+
+static int verify_end(struct pbc_unpack *u, const struct pbc_chunk *c, uint64_t bytes,
+                      crypto_generichash_state *st, struct pbc_error *err)
+{
+    struct pbc_msg_end end;
+    uint8_t digest[PBC_DIGEST_BYTES];
+
+    if (pbc_end_decode(c->data, c->frame.length, c->frame.bundle, u->conf.key, &end, err) != 0)
+        return -1;
+    crypto_generichash_final(st, digest, sizeof(digest));
+    if (end.bytes != bytes || memcmp(end.digest, digest, sizeof(digest)) != 0)
+        return pbc_fail(
+            err, PBC_EXIT_PEER,
+            "what arrived (%llu bytes) is not what the root node sent (%llu bytes): the "
+            "digests differ",
+            (unsigned long long)bytes, (unsigned long long)end.bytes);
+    return 0;
+}
+
+static void *verify_thread(void *arg)
+{
+    struct pbc_unpack *u = arg;
+    crypto_generichash_state st;
+    struct pbc_chunk *c;
+    uint64_t bytes = 0;
+
+    while ((c = pbc_fifo_pop(&u->arrived)) != NULL) {
+        unsigned bundle = c->frame.bundle;
+        struct pbc_error err;
+        int rc = 0;
+
+        if (c->frame.type == PBC_FRAME_BEGIN) {
+            crypto_generichash_init(&st, NULL, 0, PBC_DIGEST_BYTES);
+            bytes = 0;
+        } else if (c->frame.type == PBC_FRAME_DATA) {
+            crypto_generichash_update(&st, c->data, c->frame.length);
+            bytes += c->frame.length;
+        } else if (c->frame.type == PBC_FRAME_END) {
+            rc = verify_end(u, c, bytes, &st, &err);
+        }
+        pbc_fifo_push(&u->checked, c);
+        if (rc != 0)
+            pbc_unpack_fail(u, bundle, &err);
+    }
+    return NULL;
+}
+
+/* --- outside ------------------------------------------------------------------------------- */
+
+static int spawn(struct pbc_unpack *u, void *(*fn)(void *))
+{
+    if (pthread_create(&u->thread[u->threads], NULL, fn, u) != 0)
+        return -1;
+    u->threads++;
+    return 0;
+}
+
+struct pbc_unpack *pbc_unpack_start(const struct pbc_unpack_conf *conf, struct pbc_error *err)
+{
+    struct pbc_unpack *u = calloc(1, sizeof(*u));
+
+    if (u == NULL) {
+        pbc_fail(err, PBC_EXIT_FAILED, "no memory to unpack");
+        return NULL;
+    }
+    u->conf = *conf;
+    pthread_mutex_init(&u->lock, NULL);
+    u->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    u->result = calloc(conf->bundles, sizeof(*u->result));
+    u->writer = pbc_writer_new(conf->rootfd, &conf->limits);
+    u->blocks = pbc_pool_new(PBC_BLOCKS, PBC_BLOCK_BYTES);
+    if (u->fd < 0 || u->result == NULL || u->writer == NULL || u->blocks == NULL ||
+        pbc_fifo_init(&u->arrived) != 0 || pbc_fifo_init(&u->checked) != 0 ||
+        pbc_fifo_init(&u->plain) != 0 || spawn(u, pbc_write_thread) != 0 ||
+        spawn(u, pbc_decode_thread) != 0 || (conf->verify && spawn(u, verify_thread) != 0)) {
+        pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot start to unpack");
+        pbc_unpack_free(u);
+        return NULL;
+    }
+    return u;
+}
+
+void pbc_unpack_push(struct pbc_unpack *u, struct pbc_chunk *c)
+{
+    struct pbc_unpacked *r = &u->result[c->frame.bundle];
+
+    /* Recorded here, in one place; the parts were checked by the caller. */
+    if (c->frame.type == PBC_FRAME_BEGIN) {
+        struct pbc_msg_begin begin;
+
+        if (pbc_begin_decode(c->data, c->frame.length, &begin, NULL) == 0) {
+            memcpy(r->path, begin.path, sizeof(r->path));
+            r->archive_bytes = begin.bytes;
+        }
+    } else if (c->frame.type == PBC_FRAME_END && c->frame.length >= 8 + PBC_DIGEST_BYTES) {
+        memcpy(r->digest, c->data + 8, PBC_DIGEST_BYTES);
+    }
+    pbc_fifo_push(u->conf.verify ? &u->arrived : &u->checked, c);
+}
+
+int pbc_unpack_fd(const struct pbc_unpack *u)
+{
+    return u->fd;
+}
+
+const struct pbc_unpacked *pbc_unpack_result(const struct pbc_unpack *u, unsigned bundle)
+{
+    return &u->result[bundle];
+}
+
+void pbc_unpack_counts(const struct pbc_unpack *u, struct pbc_writer_count *ret)
+{
+    pbc_writer_counts(u->writer, ret);
+}
+
+void pbc_unpack_free(struct pbc_unpack *u)
+{
+    if (u == NULL)
+        return;
+    if (u->blocks != NULL)
+        pbc_pool_close(u->blocks);
+    if (u->arrived.ring != NULL)
+        pbc_fifo_close(&u->arrived);
+    if (u->checked.ring != NULL)
+        pbc_fifo_close(&u->checked);
+    if (u->plain.ring != NULL)
+        pbc_fifo_close(&u->plain);
+    for (unsigned i = 0; i < u->threads; i++)
+        pthread_join(u->thread[i], NULL);
+    pbc_fifo_destroy(&u->arrived);
+    pbc_fifo_destroy(&u->checked);
+    pbc_fifo_destroy(&u->plain);
+    pbc_pool_free(u->blocks);
+    pbc_writer_free(u->writer);
+    if (u->fd >= 0)
+        close(u->fd);
+    pthread_mutex_destroy(&u->lock);
+    free(u->result);
+    free(u);
+}

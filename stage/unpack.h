@@ -1,0 +1,62 @@
+/* unpack.h - from chunks of archives, as they arrive, to files: the pipeline of one node.
+ *
+ *     push -> [verify] -> [decode] -> [parse and write]
+ *
+ * Each bracket is a thread, with a queue before it. `verify` digests what was received and
+ * compares it with the root's digest (the root itself has no need of it); `decode` undoes the
+ * compression (decode.h); the last one is libarchive's tar reader over our own writer (writer.h).
+ * What bounds the memory: the pool that the chunks come from, and PBC_BLOCKS blocks of decoded
+ * data.
+ */
+#ifndef PBC_UNPACK_H
+#define PBC_UNPACK_H
+
+#include "chunk.h"
+#include "writer.h"
+
+#include <stdint.h>
+
+#define PBC_BLOCKS      8
+#define PBC_BLOCK_BYTES (1u << 20)
+
+struct pbc_unpack;
+
+struct pbc_unpack_conf {
+    int rootfd; /* where to; borrowed */
+    struct pbc_writer_limits limits;
+    unsigned bundles; /* how many will come */
+    int verify;
+    const uint8_t *key; /* of PBC_KEY_BYTES, for `verify`; borrowed */
+};
+
+/* What is known of one bundle when the pipeline is done. */
+struct pbc_unpacked {
+    char path[PBC_PATH_MAX];
+    uint64_t archive_bytes;
+    uint8_t digest[PBC_DIGEST_BYTES]; /* as the root sent it */
+    uint64_t files;
+};
+
+enum pbc_unpack_state { PBC_UNPACK_RUNNING, PBC_UNPACK_DONE, PBC_UNPACK_FAILED };
+
+/* NULL with err. */
+struct pbc_unpack *pbc_unpack_start(const struct pbc_unpack_conf *conf, struct pbc_error *err);
+
+/* Hand over the next BEGIN, DATA, END or DONE chunk with the caller's reference. Never waits; after
+ * a failure the chunk is dropped. */
+void pbc_unpack_push(struct pbc_unpack *u, struct pbc_chunk *c);
+
+/* Readable once the state is not PBC_UNPACK_RUNNING any more. */
+int pbc_unpack_fd(const struct pbc_unpack *u);
+
+/* With PBC_UNPACK_FAILED `err` says why, bundle and member named. */
+enum pbc_unpack_state pbc_unpack_state(struct pbc_unpack *u, struct pbc_error *err);
+
+/* After PBC_UNPACK_DONE. */
+const struct pbc_unpacked *pbc_unpack_result(const struct pbc_unpack *u, unsigned bundle);
+void pbc_unpack_counts(const struct pbc_unpack *u, struct pbc_writer_count *ret);
+
+/* Stop wherever it is, wait for the threads and free. NULL is fine. */
+void pbc_unpack_free(struct pbc_unpack *u);
+
+#endif

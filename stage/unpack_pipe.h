@@ -1,0 +1,50 @@
+/* unpack_pipe.h - what the three threads of unpack.h share. Private to unpack*.c. */
+#ifndef PBC_UNPACK_PIPE_H
+#define PBC_UNPACK_PIPE_H
+
+#include "unpack.h"
+
+#include <archive.h>
+
+struct pbc_unpack {
+    struct pbc_unpack_conf conf;
+    struct pbc_writer *writer;
+    struct pbc_pool *blocks;
+    struct pbc_fifo arrived; /* to verify */
+    struct pbc_fifo checked; /* to decode */
+    struct pbc_fifo plain;   /* to parse and write */
+    pthread_t thread[3];
+    unsigned threads;
+    int fd;
+
+    pthread_mutex_t lock; /* state and error */
+    enum pbc_unpack_state state;
+    struct pbc_error error;
+
+    struct pbc_unpacked *result;
+};
+
+/* The chunks of one bundle as libarchive reads them. */
+struct pbc_pieces {
+    struct pbc_fifo *from;
+    struct pbc_chunk *current;
+    int ended; /* the END of the bundle has come; it stays in `current` */
+};
+
+/* libarchive's read callback over a struct pbc_pieces. */
+la_ssize_t pbc_pieces_next(struct archive *a, void *pieces, const void **ret);
+
+/* The pipeline has failed, at this bundle. The first failure counts, the others are its
+ * consequences. Stops all threads. */
+void pbc_unpack_fail(struct pbc_unpack *u, unsigned bundle, const struct pbc_error *err);
+
+/* All is unpacked. */
+void pbc_unpack_done(struct pbc_unpack *u);
+
+/* Fill err with libarchive's words. */
+int pbc_archive_failed(struct archive *a, const char *member, struct pbc_error *err);
+
+void *pbc_decode_thread(void *unpack);
+void *pbc_write_thread(void *unpack);
+
+#endif

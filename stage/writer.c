@@ -1,0 +1,451 @@
+#include "writer.h"
+
+#include "beneath.h"
+#include "bundle.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#define SPACE_STEP (16u << 20) /* bytes between two looks at the free space */
+
+struct pbc_writer {
+    int root;
+    struct pbc_writer_limits limits;
+    struct pbc_writer_count count;
+    uint64_t unlooked; /* bytes written since the last look at the free space */
+
+    /* The directory of the last member: its components joined by NUL and a descriptor each. */
+    char dir[PBC_PATH_MAX];
+    size_t depth;
+    size_t end[PBC_NAME_DEPTH]; /* of component i in `dir` */
+    int fd[PBC_NAME_DEPTH];
+
+    /* The file that is open. */
+    int file;
+    uint64_t size;
+    uint64_t written_to;
+    char *name;
+
+    /* Names of symbolic links, NUL terminated one after the other. */
+    char *links;
+    size_t links_len;
+    size_t links_size;
+};
+
+struct pbc_writer *pbc_writer_new(int rootfd, const struct pbc_writer_limits *limits)
+{
+    struct pbc_writer *w = calloc(1, sizeof(*w));
+
+    if (w == NULL)
+        return NULL;
+    w->root = rootfd;
+    w->limits = *limits;
+    w->file = -1;
+    return w;
+}
+
+static void forget_dirs(struct pbc_writer *w, size_t keep)
+{
+    while (w->depth > keep)
+        close(w->fd[--w->depth]);
+}
+
+void pbc_writer_free(struct pbc_writer *w)
+{
+    if (w == NULL)
+        return;
+    forget_dirs(w, 0);
+    if (w->file >= 0)
+        close(w->file);
+    free(w->name);
+    free(w->links);
+    free(w);
+}
+
+void pbc_writer_counts(const struct pbc_writer *w, struct pbc_writer_count *ret)
+{
+    *ret = w->count;
+}
+
+static int refuse_way(enum pbc_where where, const char *text, const char *way,
+                      struct pbc_error *err)
+{
+    if (where == PBC_OUTSIDE)
+        return pbc_fail(
+            err, PBC_EXIT_REFUSED,
+            "member '%s' would be written through '%s', a link that leads out of the tree", text,
+            way);
+    if (where == PBC_NOT_DIR)
+        return pbc_fail(err, PBC_EXIT_REFUSED,
+                        "member '%s' lies below '%s', which is not a directory", text, way);
+    if (where == PBC_MISSING)
+        return pbc_fail(err, PBC_EXIT_REFUSED, "member '%s' lies below '%s', a link to nothing",
+                        text, way);
+    return pbc_fail_errno(err, PBC_EXIT_FAILED, "member '%s': '%s'", text, way);
+}
+
+/* The directory of the first `depth` components, made where it is missing. The descriptor belongs
+ * to the writer. */
+static int enter(struct pbc_writer *w, const struct pbc_name *n, size_t depth, const char *text,
+                 struct pbc_error *err)
+{
+    size_t same = 0;
+
+    while (same < depth && same < w->depth &&
+           strcmp(w->dir + n->start[same], n->text + n->start[same]) == 0 &&
+           w->end[same] == n->start[same] + strlen(n->text + n->start[same]))
+        same++;
+    forget_dirs(w, same);
+    for (size_t i = same; i < depth; i++) {
+        const char *part = n->text + n->start[i];
+        int top = i == 0 ? w->root : w->fd[i - 1];
+        int fd = openat(top, part, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+        if (fd < 0 && errno == ENOENT) {
+            if (mkdirat(top, part, 0755) != 0 && errno != EEXIST)
+                return pbc_fail_errno(err, errno == ENOSPC ? PBC_EXIT_NOSPACE : PBC_EXIT_FAILED,
+                                      "cannot make the directory of member '%s'", text);
+            fd = openat(top, part, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        }
+        if (fd < 0) {
+            char way[PBC_PATH_MAX];
+            enum pbc_where where;
+
+            pbc_name_join(n, i + 1, way);
+            where = pbc_follow(w->root, way, &fd);
+            if (where != PBC_INSIDE)
+                return refuse_way(where, text, way, err);
+        }
+        memcpy(w->dir + n->start[i], part, strlen(part) + 1);
+        w->end[i] = n->start[i] + strlen(part);
+        w->fd[i] = fd;
+        w->depth = i + 1;
+    }
+    return 0;
+}
+
+static int dir_fd(const struct pbc_writer *w)
+{
+    return w->depth == 0 ? w->root : w->fd[w->depth - 1];
+}
+
+/* Count a member, take its name apart and enter its directory. *ret_last is its last component,
+ * NULL for the root itself. */
+static int begin(struct pbc_writer *w, const char *text, struct pbc_name *n, const char **ret_last,
+                 struct pbc_error *err)
+{
+    if (++w->count.entries > w->limits.entries)
+        return pbc_fail(err, PBC_EXIT_REFUSED,
+                        "member '%s' is one more than the %llu that are allowed", text,
+                        (unsigned long long)w->limits.entries);
+    if (pbc_name_parse(text, n, err) != 0)
+        return -1;
+    *ret_last = NULL;
+    if (n->depth == 0)
+        return 0;
+    *ret_last = n->text + n->start[n->depth - 1];
+    return enter(w, n, n->depth - 1, text, err);
+}
+
+static int fail_create(const char *text, struct pbc_error *err)
+{
+    if (errno == ENOSPC || errno == EDQUOT)
+        return pbc_fail_errno(err, PBC_EXIT_NOSPACE, "cannot write member '%s'", text);
+    if (errno == ENAMETOOLONG)
+        return pbc_fail_errno(err, PBC_EXIT_REFUSED, "member '%s'", text);
+    return pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot write member '%s'", text);
+}
+
+/* Unlink what an earlier member left at this name. */
+static int make_way(struct pbc_writer *w, const char *last, const char *text, struct pbc_error *err)
+{
+    struct stat st;
+
+    if (fstatat(dir_fd(w), last, &st, AT_SYMLINK_NOFOLLOW) != 0)
+        return errno == ENOENT ? 0 : fail_create(text, err);
+    if (S_ISDIR(st.st_mode))
+        return pbc_fail(err, PBC_EXIT_REFUSED,
+                        "member '%s' is a directory in an earlier member or bundle", text);
+    if (unlinkat(dir_fd(w), last, 0) != 0)
+        return fail_create(text, err);
+    return 0;
+}
+
+int pbc_writer_dir(struct pbc_writer *w, const char *name, mode_t mode, struct pbc_error *err)
+{
+    struct pbc_name n;
+    struct stat st;
+    const char *last;
+    char way[PBC_PATH_MAX];
+    enum pbc_where where;
+
+    if (begin(w, name, &n, &last, err) != 0)
+        return -1;
+    if (last == NULL)
+        return 0;
+    mode = (mode & 0755) | 0700;
+    if (mkdirat(dir_fd(w), last, mode) == 0)
+        return 0;
+    if (errno != EEXIST)
+        return fail_create(name, err);
+    if (fstatat(dir_fd(w), last, &st, AT_SYMLINK_NOFOLLOW) != 0)
+        return fail_create(name, err);
+    if (S_ISDIR(st.st_mode)) {
+        if ((st.st_mode & 07777) != mode && fchmodat(dir_fd(w), last, mode, 0) != 0)
+            return fail_create(name, err);
+        return 0;
+    }
+    /* A link to a directory inside stays: what the later bundle has below belongs there. */
+    if (S_ISLNK(st.st_mode)) {
+        pbc_name_join(&n, n.depth, way);
+        where = pbc_follow(w->root, way, NULL);
+        if (where == PBC_INSIDE)
+            return 0;
+        if (where == PBC_OUTSIDE)
+            return refuse_way(where, name, way, err);
+    }
+    if (unlinkat(dir_fd(w), last, 0) != 0 || mkdirat(dir_fd(w), last, mode) != 0)
+        return fail_create(name, err);
+    return 0;
+}
+
+static int remember_link(struct pbc_writer *w, const char *name, struct pbc_error *err)
+{
+    size_t len = strlen(name) + 1;
+
+    if (w->links_len + len > w->links_size) {
+        size_t size = w->links_size == 0 ? 4096 : 2 * w->links_size;
+        char *more;
+
+        while (size < w->links_len + len)
+            size *= 2;
+        if (size > PBC_LINKS_MAX)
+            return pbc_fail(err, PBC_EXIT_REFUSED, "too many symbolic links, the last is '%s'",
+                            name);
+        more = realloc(w->links, size);
+        if (more == NULL)
+            return pbc_fail(err, PBC_EXIT_FAILED, "no memory for the names of links");
+        w->links = more;
+        w->links_size = size;
+    }
+    memcpy(w->links + w->links_len, name, len);
+    w->links_len += len;
+    return 0;
+}
+
+static int check_link(struct pbc_writer *w, const char *name, struct pbc_error *err)
+{
+    char target[PBC_PATH_MAX];
+    ssize_t n;
+    enum pbc_where where = pbc_follow(w->root, name, NULL);
+
+    if (where != PBC_OUTSIDE)
+        return 0;
+    n = readlinkat(w->root, name, target, sizeof(target) - 1);
+    target[n < 0 ? 0 : n] = '\0'; /* not a link any more, but on the way of one */
+    return pbc_fail(err, PBC_EXIT_REFUSED, "member '%s' is a link out of the tree, to '%s'", name,
+                    target);
+}
+
+int pbc_writer_symlink(struct pbc_writer *w, const char *name, const char *target,
+                       struct pbc_error *err)
+{
+    struct pbc_name n;
+    const char *last;
+
+    if (begin(w, name, &n, &last, err) != 0)
+        return -1;
+    if (last == NULL)
+        return pbc_fail(err, PBC_EXIT_REFUSED, "member '%s' is a link in place of the tree", name);
+    if (target[0] == '/')
+        return pbc_fail(err, PBC_EXIT_REFUSED, "member '%s' is a link out of the tree, to '%s'",
+                        name, target);
+    if (make_way(w, last, name, err) != 0)
+        return -1;
+    if (symlinkat(target, dir_fd(w), last) != 0)
+        return fail_create(name, err);
+    w->count.files++;
+    forget_dirs(w, 0); /* the new link may be on the way of what is remembered */
+    if (check_link(w, name, err) != 0)
+        return -1;
+    return remember_link(w, name, err);
+}
+
+int pbc_writer_hardlink(struct pbc_writer *w, const char *name, const char *target,
+                        struct pbc_error *err)
+{
+    struct pbc_name n;
+    struct pbc_name t;
+    struct stat st;
+    const char *last;
+    const char *t_last;
+    int t_dir;
+    int rc = -1;
+
+    if (pbc_name_parse(target, &t, err) != 0)
+        return -1;
+    if (t.depth == 0 || enter(w, &t, t.depth - 1, target, err) != 0)
+        return t.depth == 0 ? pbc_fail(err, PBC_EXIT_REFUSED, "member '%s' is a hard link to '%s'",
+                                       name, target)
+                            : -1;
+    t_last = t.text + t.start[t.depth - 1];
+    t_dir = fcntl(dir_fd(w), F_DUPFD_CLOEXEC, 0);
+    if (t_dir < 0)
+        return fail_create(name, err);
+    if (fstatat(t_dir, t_last, &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(st.st_mode)) {
+        pbc_fail(err, PBC_EXIT_REFUSED,
+                 "member '%s' is a hard link to '%s', which is not a file here", name, target);
+        goto out;
+    }
+    if (begin(w, name, &n, &last, err) != 0)
+        goto out;
+    if (last == NULL) {
+        pbc_fail(err, PBC_EXIT_REFUSED, "member '%s' is a link in place of the tree", name);
+        goto out;
+    }
+    w->count.files++;
+    if (linkat(t_dir, t_last, dir_fd(w), last, 0) == 0) {
+        rc = 0;
+        goto out;
+    }
+    if (errno == EEXIST) {
+        struct stat old;
+
+        if (fstatat(dir_fd(w), last, &old, AT_SYMLINK_NOFOLLOW) == 0 && old.st_dev == st.st_dev &&
+            old.st_ino == st.st_ino) {
+            rc = 0; /* the same file already */
+            goto out;
+        }
+        if (make_way(w, last, name, err) != 0)
+            goto out;
+        forget_dirs(w, n.depth - 1);
+        if (linkat(t_dir, t_last, dir_fd(w), last, 0) == 0) {
+            rc = 0;
+            goto out;
+        }
+    }
+    fail_create(name, err);
+out:
+    close(t_dir);
+    return rc;
+}
+
+int pbc_writer_file(struct pbc_writer *w, const char *name, mode_t mode, uint64_t size,
+                    struct pbc_error *err)
+{
+    const int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+    struct pbc_name n;
+    const char *last;
+    mode_t bits = (mode & 0755) | 0400;
+    int fd;
+
+    if (begin(w, name, &n, &last, err) != 0)
+        return -1;
+    if (last == NULL)
+        return pbc_fail(err, PBC_EXIT_REFUSED, "member '%s' is a file in place of the tree", name);
+    if (mode & (S_ISUID | S_ISGID))
+        return pbc_fail(err, PBC_EXIT_REFUSED, "member '%s' is set%cid", name,
+                        mode & S_ISUID ? 'u' : 'g');
+    if (w->limits.bytes != 0 && size > w->limits.bytes - w->count.bytes)
+        return pbc_fail(err, PBC_EXIT_REFUSED,
+                        "member '%s' of %llu bytes goes over the limit of %llu bytes unpacked",
+                        name, (unsigned long long)size, (unsigned long long)w->limits.bytes);
+    fd = openat(dir_fd(w), last, flags, bits);
+    if (fd < 0 && errno == EEXIST) {
+        if (make_way(w, last, name, err) != 0)
+            return -1;
+        fd = openat(dir_fd(w), last, flags, bits);
+    }
+    if (fd < 0)
+        return fail_create(name, err);
+    free(w->name);
+    w->name = strdup(name);
+    if (w->name == NULL) {
+        close(fd);
+        return pbc_fail(err, PBC_EXIT_FAILED, "no memory for the name of a member");
+    }
+    w->file = fd;
+    w->size = size;
+    w->written_to = 0;
+    w->count.bytes += size;
+    w->count.files++;
+    return 0;
+}
+
+/* Leave the site's reserve: checked now and then, as asking costs as much as writing a file. */
+static int look_at_space(struct pbc_writer *w, size_t len, struct pbc_error *err)
+{
+    struct statvfs vfs;
+    uint64_t left;
+
+    w->unlooked += len;
+    if (w->unlooked < SPACE_STEP)
+        return 0;
+    w->unlooked = 0;
+    if (fstatvfs(w->root, &vfs) != 0)
+        return 0;
+    left = (uint64_t)vfs.f_bavail * vfs.f_frsize;
+    if (left < w->limits.min_free)
+        return pbc_fail(err, PBC_EXIT_NOSPACE,
+                        "the store is full at member '%s': %llu bytes are free and min_free=%llu "
+                        "must stay",
+                        w->name, (unsigned long long)left, (unsigned long long)w->limits.min_free);
+    return 0;
+}
+
+int pbc_writer_data(struct pbc_writer *w, uint64_t offset, const void *data, size_t len,
+                    struct pbc_error *err)
+{
+    const char *p = data;
+
+    if (offset > w->size || len > w->size - offset)
+        return pbc_fail(err, PBC_EXIT_REFUSED,
+                        "member '%s' has more data than its size of %llu bytes", w->name,
+                        (unsigned long long)w->size);
+    if (look_at_space(w, len, err) != 0)
+        return -1;
+    while (len > 0) {
+        ssize_t n = pwrite(w->file, p, len, (off_t)offset);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return fail_create(w->name, err);
+        p += n;
+        len -= (size_t)n;
+        offset += (uint64_t)n;
+    }
+    if (offset > w->written_to)
+        w->written_to = offset;
+    return 0;
+}
+
+int pbc_writer_close(struct pbc_writer *w, struct timespec mtime, struct pbc_error *err)
+{
+    const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, mtime};
+    int rc = 0;
+
+    if (w->written_to < w->size && ftruncate(w->file, (off_t)w->size) != 0)
+        rc = fail_create(w->name, err);
+    if (rc == 0 && futimens(w->file, times) != 0)
+        rc = fail_create(w->name, err);
+    if (close(w->file) != 0 && rc == 0)
+        rc = fail_create(w->name, err);
+    w->file = -1;
+    return rc;
+}
+
+int pbc_writer_finish(struct pbc_writer *w, struct pbc_error *err)
+{
+    forget_dirs(w, 0);
+    for (size_t at = 0; at < w->links_len; at += strlen(w->links + at) + 1) {
+        if (check_link(w, w->links + at, err) != 0)
+            return -1;
+    }
+    return 0;
+}

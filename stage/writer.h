@@ -1,0 +1,67 @@
+/* writer.h - creates the members of archives in a directory, and nowhere else.
+ *
+ * Everything happens below one directory descriptor. Names are taken apart and followed one
+ * component at a time without the kernel following links; a symbolic link inside the tree is
+ * followed by hand, and only while it stays inside. Later members overlay earlier ones: what is
+ * in the way is unlinked first, so that a hard link of it elsewhere keeps its content; a directory
+ * is never replaced by something else.
+ * One writer serves all bundles of a set. Not thread safe.
+ */
+#ifndef PBC_WRITER_H
+#define PBC_WRITER_H
+
+#include "beneath.h"
+#include "error.h"
+
+#include <stdint.h>
+#include <sys/types.h>
+#include <time.h>
+
+#define PBC_LINKS_MAX (64u << 20) /* bytes of symbolic links' names that are remembered */
+
+struct pbc_writer;
+
+struct pbc_writer_limits {
+    uint64_t bytes;    /* contents of all files; 0 = no limit */
+    uint64_t entries;  /* members */
+    uint64_t min_free; /* bytes to leave free in the file system */
+};
+
+struct pbc_writer_count {
+    uint64_t entries;
+    uint64_t files; /* everything that is not a directory */
+    uint64_t bytes;
+};
+
+/* `rootfd` is borrowed. NULL without memory. */
+struct pbc_writer *pbc_writer_new(int rootfd, const struct pbc_writer_limits *limits);
+
+/* Each returns 0, or -1 with an error that names the member: PBC_EXIT_REFUSED for what an archive
+ * must not contain, PBC_EXIT_NOSPACE, PBC_EXIT_FAILED for what the system refused.
+ * Refused: an empty, absolute or over-long name, a ".." component, a name through a link that
+ * leaves the tree or through a file, a file or link in place of a directory, setuid or setgid on a
+ * file, an absolute link, more entries or bytes than the limits.
+ * Modes: files get `mode` & 0755 and are readable by their owner; directories also writable. */
+int pbc_writer_dir(struct pbc_writer *w, const char *name, mode_t mode, struct pbc_error *err);
+int pbc_writer_symlink(struct pbc_writer *w, const char *name, const char *target,
+                       struct pbc_error *err);
+/* `target` is the name of a regular file that is in the tree already. */
+int pbc_writer_hardlink(struct pbc_writer *w, const char *name, const char *target,
+                        struct pbc_error *err);
+
+/* A regular file: open, data in any pieces (holes between them stay holes), close. `size` is the
+ * whole size, which the file has after close; data beyond it is refused. */
+int pbc_writer_file(struct pbc_writer *w, const char *name, mode_t mode, uint64_t size,
+                    struct pbc_error *err);
+int pbc_writer_data(struct pbc_writer *w, uint64_t offset, const void *data, size_t len,
+                    struct pbc_error *err);
+int pbc_writer_close(struct pbc_writer *w, struct timespec mtime, struct pbc_error *err);
+
+/* After the last bundle: no symbolic link may lead out of the tree, whatever the others made of
+ * its way since. A link to something that does not exist inside is allowed. */
+int pbc_writer_finish(struct pbc_writer *w, struct pbc_error *err);
+
+void pbc_writer_counts(const struct pbc_writer *w, struct pbc_writer_count *ret);
+void pbc_writer_free(struct pbc_writer *w);
+
+#endif
