@@ -187,7 +187,7 @@ static int attempt_step(const struct pbc_launch *l, char **env, unsigned attempt
     enum pbc_child_end end = PBC_CHILD_EXITED;
     int status = 0;
     char **argv;
-    int rc;
+    int rc, said;
 
     pbc_output_init(&out, STDERR_FILENO, l->verbose);
     argv = pbc_launch_argv(l, pbc_launch_pause(l->count, attempt), l->verbose >= (out.tty ? 1 : 2));
@@ -208,6 +208,7 @@ static int attempt_step(const struct pbc_launch *l, char **env, unsigned attempt
     if (out.again || (end == PBC_CHILD_EXITED && code_of(status) == PBC_EXIT_AGAIN))
         return 1;
 
+    said = out.noise_len > 0;
     pbc_output_noise(&out);
     if (end == PBC_CHILD_TIMEOUT)
         return pbc_fail(err, PBC_EXIT_PEER,
@@ -219,8 +220,8 @@ static int attempt_step(const struct pbc_launch *l, char **env, unsigned attempt
                         "the staging step on %s was ended by signal %d (cancelled, out of memory "
                         "or out of the job's time)",
                         l->nodes, WTERMSIG(status));
-    return pbc_fail(err, code_of(status),
-                    "the staging step on %s failed without a reason (%s ended with %d)", l->nodes,
+    return pbc_fail(err, code_of(status), "the staging step on %s failed%s (%s ended with %d)",
+                    l->nodes, said ? "; what it said stands above" : " and said nothing",
                     l->site->srun, WEXITSTATUS(status));
 }
 

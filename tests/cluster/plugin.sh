@@ -59,6 +59,7 @@ staged_nodes() { find "$file.runs" -type f -printf '%f\n' | sed 's/.*-//' | sort
 expect_rc() { ((rc == $1)) || fail "exit status $rc, not $1"; }
 expect_out() { grep -qF -- "$1" <<<"$out" || fail "the output has no: $1"; }
 expect_no() { ! grep -qF -- "$1" <<<"$out" || fail "the output has: $1"; }
+expect_no_line() { ! grep -qxF -- "$1" <<<"$out" || fail "the output has the line: $1"; }
 expect_count() { # N TEXT
     (($(grep -cF -- "$2" <<<"$out") == $1)) || fail "not $1 times in the output: $2"
 }
@@ -237,12 +238,12 @@ test_job_in_a_job_begins_anew() {
 
 test_users_environment_does_not_steer_the_step() {
     bundle
-    capture env SLURM_NTASKS=7 SLURM_NNODES=1 SLURM_NODELIST=n9 SLURM_OVERCOMMIT=1 SLURM_MPI_TYPE=none \
+    capture env SLURM_NTASKS=7 SLURM_NNODES=1 SLURM_OVERCOMMIT=1 SLURM_MPI_TYPE=none \
         SLURM_CPU_BIND=verbose SLURM_LABELIO=1 SLURM_STDOUTMODE=/dev/null SLURM_EXPORT_ENV=NONE \
         SRUN_EXPORT_ENV=NONE SLURM_WAIT=1 SLURM_KILL_BAD_EXIT=1 SLURM_DEBUG=5 PMIX_RANK=9 \
-        LD_LIBRARY_PATH=/nonexistent SLURM_WORKING_DIR=/nonexistent LD_BIND_NOW=1 FOO=bar \
+        LD_LIBRARY_PATH=/nonexistent SLURM_WORKING_DIR=/nonexistent FOO=bar \
         SLURM_PMIX_DIRECT_CONN=false SLURM_TIMELIMIT=1 SLURM_UNBUFFEREDIO=1 \
-        srun -N4 -n4 -l0 --mpi=none --nodelist='' --pbcast-bundle="$bundle" true
+        srun -N4 -n4 -l --mpi=none --pbcast-bundle="$bundle" true
     expect_steps 1 && { [[ $(staged_nodes) == n1,n2,n3,n4 ]] || fail "staged on $(staged_nodes)"; } || return
     ! grep -E '^(FOO|LD_|SLURM_OVERCOMMIT|SLURM_LABELIO|SLURM_STDOUTMODE|SLURM_PMIX_DIRECT)' "$file".runs/* ||
         fail "the user's variables are in the agent's environment"
@@ -306,7 +307,7 @@ test_forged_set() {
     expect_rc 0 && expect_no pbcast || return
     script 'srun --export=ALL,SLURM_PBCAST_SET=../../etc hostname; srun --export=ALL,SLURM_PBCAST_SET=00000000000000000000000000000000 hostname'
     batch -N1
-    expect_out "is not the name of a set" && expect_out "is not staged here" && expect_no $'\nn1' && idle
+    expect_out "is not the name of a set" && expect_out "is not staged here" && expect_no_line n1 && idle
 }
 
 test_optional_line_does_not_run_unstaged() {
@@ -322,7 +323,7 @@ test_optional_line_does_not_run_unstaged() {
 test_failing_agent() {
     bundle fail
     capture srun -N4 --pbcast-bundle="$bundle" echo ran
-    expect_rc 1 && expect_no $'\nran' && expect_count 1 "error: pbcast: node n2: $bundle: the stand-in fails" &&
+    expect_rc 1 && expect_no_line ran && expect_count 1 "error: pbcast: node n2: $bundle: the stand-in fails" &&
         expect_no "Exited with exit code" && nothing_left || return
     script 'echo the script has run'
     batch -N3 --pbcast-bundle="$bundle"
@@ -414,7 +415,7 @@ test_signals_end_the_staging() {
         for who in pid group; do
             bundle hang
             interrupt $signal $who
-            ((rc != 0)) && expect_no $'\nran' && ended_soon && nothing_left ||
+            ((rc != 0)) && expect_no_line ran && ended_soon && nothing_left ||
                 fail "after SIG$signal to the $who" || return
         done
     done
@@ -441,7 +442,7 @@ test_scancel_while_srun_stages() {
         sleep 2; s=$(date +%s%N); scancel --name=victim; wait $p; rc=$?
         echo "ended after $((($(date +%s%N) - s) / 1000000)) ms"; exit $rc'
     ((rc != 0)) || fail "exit status 0" || return
-    expect_no $'\nran' && ended_soon && nothing_left
+    expect_no_line ran && ended_soon && nothing_left
 }
 
 test_scancel_while_a_batch_job_stages() {
@@ -520,15 +521,39 @@ test_listed_twice() {
     ((rc == 0)) && nothing_left
 }
 
+# What an srun opens and starts, without what differs from run to run.
+trace_srun() {
+    as_user strace -f -e trace=open,openat,execve,clone,clone3,fork,vfork,connect \
+        -o "$USER_HOME/trace" srun -N1 true || return
+    sed -E 's/^[0-9]+ +//; s/0x[0-9a-f]+/X/g; s/= [0-9]+$/= N/; s/(connect|clone3?)\(.*/\1/; /pbcast\.so|^---|^\+\+\+|resumed/d' \
+        "$SHARED/home/alice/trace" | sort
+}
 test_job_without_it_pays_nothing() {
-    local trace=$SHARED/home/alice/trace
-    rm -f "$trace"
-    as_user strace -f -o "$USER_HOME/trace" srun -N1 true || fail "srun failed" || return
-    out=$(sed -n '/pbcast.so/,$p' "$trace" | grep -E 'pbcast|execve|exited with|clone\(|fork\(' |
-        grep -vE 'pbcast\.so|exit' | grep -v CLONE_THREAD)
-    [[ -z $out ]] || fail "srun did:" || return
+    local without
+    cluster plugstack
+    without=$(trace_srun)
+    plugstack
+    out=$(diff <(printf '%s\n' "$without") <(trace_srun))
+    [[ -n $without && -z $out ]] || fail "with the plugin srun does more:" || return
     capture srun -N4 env
     expect_no PBCAST
+}
+
+test_node_does_nothing_for_a_job_without_it() {
+    local tracer
+    # shellcheck disable=SC2016
+    cluster exec n1 sh -c 'exec strace -f -e trace=open,openat,openat2,mkdir,mkdirat,execve \
+        -o /cluster/trace-n1 -p "$(pgrep -o slurmd)"' 2>/dev/null &
+    tracer=$!
+    sleep 1
+    as_user srun -w n1 true
+    idle || return
+    sleep 0.5
+    cluster exec n1 pkill strace
+    wait "$tracer"
+    # the store is looked into once, by the epilog
+    out=$(grep -F '"pbcast' "$SHARED/../trace-n1")
+    (($(grep -c . <<<"$out") == 1)) || fail "more than one look:"
 }
 
 # ---- running them ----
