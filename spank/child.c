@@ -14,9 +14,15 @@
 #include <time.h>
 #include <unistd.h>
 
-#define TERM_TO_KILL_MS 5000 /* for srun to end its step */
-#define KILL_TO_END_MS  5000
-#define TICK_MS         200
+#define TICK_MS 200
+
+/* How a child is ended, and how long each of the signals gets. srun passes SIGINT on to the agents,
+ * which clean up; at SIGTERM it kills them. */
+static const struct {
+    int signo;
+    int ms;
+} endings[] = {{SIGINT, 2000}, {SIGTERM, 5000}, {SIGKILL, 5000}};
+#define ENDINGS (sizeof(endings) / sizeof(endings[0]))
 
 static const int caught[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
 #define CAUGHT (sizeof(caught) / sizeof(caught[0]))
@@ -98,6 +104,10 @@ static void become(const struct pbc_child *c, pid_t parent, int out, int report)
     prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0);
     if (getppid() != parent)
         _exit(127);
+    /* A terminal's ctrl-C is for the one who waits, who passes it on. In a task the group is what
+     * Slurm ends. */
+    if (c->catch_signals)
+        setpgid(0, 0);
 
     null = open("/dev/null", O_RDONLY);
     if (null < 0 || dup2(null, 0) < 0 || dup2(out, 1) < 0 || dup2(out, 2) < 0)
@@ -175,16 +185,21 @@ struct wait {
     int wake; /* -1 without caught signals */
     sigset_t mask;
     enum pbc_child_end end;
-    int64_t deadline; /* of what is going on: the run, TERM, KILL */
-    int stopping;     /* 0 no, 1 sent TERM, 2 sent KILL */
+    int64_t deadline; /* of the run, then of the last signal sent */
+    size_t sent;      /* signals of `endings` */
 };
+
+static void next_signal(struct wait *w)
+{
+    w->deadline = now_ms() + endings[w->sent].ms;
+    kill(w->pid, endings[w->sent].signo);
+    w->sent++;
+}
 
 static void stop(struct wait *w, enum pbc_child_end end)
 {
     w->end = end;
-    w->stopping = 1;
-    w->deadline = now_ms() + TERM_TO_KILL_MS;
-    kill(w->pid, SIGTERM);
+    next_signal(w);
 }
 
 static void read_output(struct wait *w)
@@ -241,12 +256,10 @@ static int reap(struct wait *w, int *status)
     }
     if (now_ms() < w->deadline)
         return 0;
-    if (w->stopping == 0) {
+    if (w->sent == 0) {
         stop(w, PBC_CHILD_TIMEOUT);
-    } else if (w->stopping == 1) {
-        w->stopping = 2;
-        w->deadline = now_ms() + KILL_TO_END_MS;
-        kill(w->pid, SIGKILL);
+    } else if (w->sent < ENDINGS) {
+        next_signal(w);
     } else {
         *status = SIGKILL; /* stuck in the kernel: leave it to init */
         return 1;
@@ -259,9 +272,9 @@ static void wait_for(struct wait *w, int *status)
     for (;;) {
         sleep_a_while(w);
         read_output(w);
-        if (w->stopping == 0 && w->wake >= 0 && got_signal != 0)
+        if (w->sent == 0 && w->wake >= 0 && got_signal != 0)
             stop(w, PBC_CHILD_INTERRUPTED);
-        else if (w->stopping == 0 && w->c->output->again)
+        else if (w->sent == 0 && w->c->output->again)
             stop(w, PBC_CHILD_AGAIN);
         if (reap(w, status))
             break;

@@ -93,7 +93,7 @@ char **pbc_launch_argv(const struct pbc_launch *l, unsigned pause_ms, int progre
     /* The agents end together; srun must not end some before they have cleaned up. */
     add(&w, "--kill-on-bad-exit=0");
     add(&w, "--wait=0");
-    add(&w, "--quit-on-interrupt");
+    add(&w, "--disable-status"); /* SIGINT goes to the agents at once */
     add(&w, "%s", site->agent);
     add(&w, "--store");
     add(&w, "%s", site->store);
@@ -203,9 +203,11 @@ static int attempt_step(const struct pbc_launch *l, char **env, unsigned attempt
         return pbc_fail(err, PBC_EXIT_FAILED, "staging was interrupted");
     if (end == PBC_CHILD_EXITED && WIFEXITED(status) && WEXITSTATUS(status) == 0)
         return 0;
+    if (out.again)
+        return 1;
     if (out.error[0] != '\0')
         return pbc_fail(err, code_of(status), "%s", out.error);
-    if (out.again || (end == PBC_CHILD_EXITED && code_of(status) == PBC_EXIT_AGAIN))
+    if (end == PBC_CHILD_EXITED && code_of(status) == PBC_EXIT_AGAIN)
         return 1;
 
     said = out.noise_len > 0;

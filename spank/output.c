@@ -109,12 +109,12 @@ static void take_line(struct pbc_output *o)
 
     if ((text = after(o->line, "pbcast: error: ")) != NULL ||
         (text = hook_error(o->line)) != NULL) {
-        if (o->error[0] == '\0')
+        if (o->error[0] == '\0' && !o->again)
             snprintf(o->error, sizeof(o->error), "%s", text[0] != '\0' ? text : "no reason given");
         else if (o->verbose >= PBC_OUTPUT_ALL)
             show(o, "pbcast: also: ", text);
     } else if ((text = after(o->line, "pbcast: again: ")) != NULL) {
-        o->again = 1;
+        o->again = o->error[0] == '\0';
         if (o->verbose >= 2)
             show(o, "pbcast: again: ", text);
     } else if ((text = after(o->line, "pbcast: progress: ")) != NULL) {

@@ -1,9 +1,10 @@
 /* output.h - what of the staging step's output reaches the user.
  *
  * Agents write lines that begin with "pbcast: ". Of these "pbcast: error: " lines the first is kept
- * as the cause, "pbcast: again: " asks for another try, "pbcast: progress: " is rewritten in place
- * on a terminal, and all others pass at once. Whatever else the step says (srun, slurmstepd, PMIx)
- * is noise: kept within a bound, shown only where it is needed to understand a failure.
+ * as the cause, "pbcast: again: " before any of them asks for another try, "pbcast: progress: " is
+ * rewritten in place on a terminal, and all others pass at once. Whatever else the step says (srun,
+ * slurmstepd, PMIx) is noise: kept within a bound, shown only where it is needed to understand a
+ * failure.
  */
 #ifndef PBC_OUTPUT_H
 #define PBC_OUTPUT_H

@@ -421,6 +421,13 @@ test_signals_end_the_staging() {
     done
 }
 
+test_agents_may_clean_up() {
+    bundle tidy
+    interrupt TERM pid
+    ((rc != 0)) && ended_soon && { [[ -e $file.runs/tidied ]] || fail "the agents were killed at once"; } &&
+        nothing_left
+}
+
 test_killed_srun_leaves_nothing() {
     bundle hang
     interrupt KILL pid
