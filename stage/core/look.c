@@ -50,6 +50,13 @@ static int way_link(struct way *way, const char *name)
     return 0;
 }
 
+static bool is_kind(int fd, mode_t kind)
+{
+    struct stat st;
+
+    return fstat(fd, &st) == 0 && (st.st_mode & S_IFMT) == kind;
+}
+
 /* One part of the way. */
 static int way_step(struct way *way, const char *name)
 {
@@ -58,8 +65,8 @@ static int way_step(struct way *way, const char *name)
     if (name[0] == '\0' || strcmp(name, ".") == 0)
         return 0;
     if (strcmp(name, "..") == 0) {
-        if (way->depth == 0) {
-            errno = EXDEV;
+        if (way->depth == 0 || !is_kind(way->fd[way->depth], S_IFDIR)) {
+            errno = way->depth == 0 ? EXDEV : ENOTDIR;
             return -1;
         }
         way_up(way);
@@ -76,13 +83,6 @@ static int way_step(struct way *way, const char *name)
     return 0;
 }
 
-static bool is_link(int fd)
-{
-    struct stat st;
-
-    return fstat(fd, &st) == 0 && S_ISLNK(st.st_mode);
-}
-
 static int way_follow(struct way *way)
 {
     while (way->rest[0] != '\0') {
@@ -96,7 +96,7 @@ static int way_follow(struct way *way)
         memmove(way->rest, way->rest + skip, strlen(way->rest + skip) + 1);
         if (way_step(way, name) < 0)
             return -1;
-        if (way->depth > depth && is_link(way->fd[way->depth])) {
+        if (way->depth > depth && is_kind(way->fd[way->depth], S_IFLNK)) {
             way_up(way);
             if (way_link(way, name) < 0)
                 return -1;

@@ -18,9 +18,11 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #define ROUNDS_MAX 16         /* looks at one directory that does not get empty */
+#define IDLE_MAX   100        /* looks at the top that find nothing to do, 10 ms apart */
 #define NESTED_MAX 16         /* directories that cannot be renamed, one in the other */
 #define DIRS_MAX   (1u << 26) /* directories in all: who makes them faster than we remove them */
 
@@ -270,7 +272,7 @@ static void remove_moved(struct removal *r, struct top *top, const char *name)
         uint64_t gone = sweep(r, top, dir);
 
         rc = unlinkat(topfd, name, AT_REMOVEDIR);
-        if (rc == 0 || gone == 0 || (errno != ENOTEMPTY && errno != EEXIST))
+        if (rc == 0 || (errno != ENOTEMPTY && errno != EEXIST) || (gone == 0 && r->failed))
             break;
     }
     if (rc == 0)
@@ -296,10 +298,26 @@ static void remove_all_moved(struct removal *r, struct top *top)
     }
 }
 
+/* One look at all of the top, and an attempt to remove it. */
+static int remove_top(struct removal *r, struct top *top, int at, const char *name)
+{
+    /* a new prefix: what somebody else has named like ours is an entry as any other */
+    if (random_prefix(top->prefix, sizeof(top->prefix)) < 0)
+        return -1;
+    top->moved = 0;
+    sweep(r, top, top->dir);
+    remove_all_moved(r, top);
+    if (unlinkat(at, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
+        return -1;
+    r->removed++;
+    return 0;
+}
+
 static int remove_dir(struct removal *r, int at, const char *name, int nested)
 {
+    const struct timespec pause = {.tv_nsec = 10 * 1000 * 1000};
     struct top top = {.nested = nested};
-    int rc;
+    int idle = 0, rc;
 
     if (nested > NESTED_MAX) {
         errno = ELOOP;
@@ -308,25 +326,24 @@ static int remove_dir(struct removal *r, int at, const char *name, int nested)
     top.dir = enter_or_unlink(r, at, name, &rc);
     if (top.dir == NULL)
         return rc;
-    for (int round = 0; round < ROUNDS_MAX; round++) {
+    for (;;) {
         uint64_t removed = r->removed;
 
-        rc = random_prefix(top.prefix, sizeof(top.prefix));
-        if (rc < 0)
+        rc = remove_top(r, &top, at, name);
+        if (rc == 0)
             break;
-        top.moved = 0;
-        sweep(r, &top, top.dir);
-        remove_all_moved(r, &top);
-        rc = unlinkat(at, name, AT_REMOVEDIR);
-        if (rc == 0 || r->removed == removed || (errno != ENOTEMPTY && errno != EEXIST))
+        if ((errno != ENOTEMPTY && errno != EEXIST) || ++r->dirs > DIRS_MAX || idle == IDLE_MAX ||
+            (r->failed && r->removed == removed)) {
+            fail_at(r, at, name);
             break;
+        }
+        if (r->removed > removed) {
+            idle = 0;
+        } else {
+            idle++; /* another removal is at work on it */
+            nanosleep(&pause, NULL);
+        }
     }
-    if (rc == 0)
-        r->removed++;
-    else if (errno == ENOENT)
-        rc = 0;
-    else
-        fail_at(r, at, name);
     closedir(top.dir);
     return rc;
 }
