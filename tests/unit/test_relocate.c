@@ -1,0 +1,165 @@
+#include "support.h"
+
+#include "relocate.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define ROOT "/dev/shm/pbcast/7/0123456789abcdef0123456789abcdef"
+
+static struct pbc_env_ops ops;
+static struct pbc_error err;
+
+static char lib[] = "lib", triplet[] = "lib/x86_64-linux-gnu";
+static const struct pbc_manifest python = {.profile = PBC_PROFILE_PYTHON,
+                                           .python = "3.11",
+                                           .nlibdirs = 2,
+                                           .libdir = {lib, triplet}},
+                                 generic = {.nlibdirs = 1, .libdir = {lib}}, bare;
+
+static void assert_op(size_t i, enum pbc_env_kind kind, const char *name, const char *value)
+{
+    assert_true(i < ops.count);
+    assert_int_equal(ops.item[i].kind, kind);
+    assert_string_equal(ops.item[i].name, name);
+    if (value != NULL)
+        assert_string_equal(ops.item[i].value, value);
+    else
+        assert_null(ops.item[i].value);
+}
+
+static void python_is_relocated_as_in_table_1(void **state)
+{
+    (void)state;
+    assert_int_equal(pbc_relocate(&python, ROOT, &ops, &err), 0);
+    assert_int_equal(ops.count, 7);
+    assert_op(0, PBC_ENV_SET, "PBCAST_ROOT", ROOT);
+    assert_op(1, PBC_ENV_SET, "PYTHONHOME", ROOT);
+    assert_op(2, PBC_ENV_UNSET, "PYTHONPATH", NULL);
+    assert_op(3, PBC_ENV_SET, "PYTHONUSERBASE", ROOT "/.no-user-base");
+    assert_op(4, PBC_ENV_SET, "PYTHONNOUSERSITE", "1");
+    assert_op(5, PBC_ENV_PREPEND, "PATH", ROOT "/bin");
+    assert_op(6, PBC_ENV_PREPEND, "LD_LIBRARY_PATH", ROOT "/lib:" ROOT "/lib/x86_64-linux-gnu");
+    pbc_env_ops_free(&ops);
+    assert_int_equal(ops.count, 0);
+}
+
+static void anything_else_gets_the_three_paths(void **state)
+{
+    (void)state;
+    assert_int_equal(pbc_relocate(&generic, ROOT, &ops, &err), 0);
+    assert_int_equal(ops.count, 4);
+    assert_op(0, PBC_ENV_SET, "PBCAST_ROOT", ROOT);
+    assert_op(1, PBC_ENV_PREPEND, "PATH", ROOT "/bin");
+    assert_op(2, PBC_ENV_PREPEND, "LD_LIBRARY_PATH", ROOT "/lib");
+    assert_op(3, PBC_ENV_PREPEND, "MANPATH", ROOT "/share/man");
+    pbc_env_ops_free(&ops);
+}
+
+static void without_libraries_the_library_path_is_left_alone(void **state)
+{
+    (void)state;
+    assert_int_equal(pbc_relocate(&bare, ROOT, &ops, &err), 0);
+    assert_int_equal(ops.count, 3);
+    for (size_t i = 0; i < ops.count; i++)
+        assert_string_not_equal(ops.item[i].name, "LD_LIBRARY_PATH");
+    pbc_env_ops_free(&ops);
+}
+
+static void only_the_variables_of_the_profile_are_touched(void **state)
+{
+    (void)state;
+    assert_int_equal(pbc_relocate(&python, ROOT, &ops, &err), 0);
+    for (size_t i = 0; i < ops.count; i++) {
+        assert_int_not_equal(strncmp(ops.item[i].name, "SLURM_", 6), 0);
+        assert_int_not_equal(strncmp(ops.item[i].name, "PMIX_", 5), 0);
+        assert_string_not_equal(ops.item[i].name, "LD_PRELOAD");
+    }
+    pbc_env_ops_free(&ops);
+}
+
+static void a_root_that_would_split_a_path_is_refused(void **state)
+{
+    (void)state;
+    assert_int_equal(pbc_relocate(&python, "/a:/tmp", &ops, &err), -1);
+    assert_error(&err, PBC_EXIT_FAILED, "/a:/tmp", "without ':'");
+    assert_int_equal(ops.count, 0);
+    assert_int_equal(pbc_relocate(&python, "relative", &ops, &err), -1);
+    assert_int_equal(pbc_relocate(&python, "", &ops, &err), -1);
+}
+
+static void prepends(const char *value, const char *old, const char *expected)
+{
+    char *once = pbc_env_prepend(value, old), *twice;
+
+    assert_string_equal(once, expected);
+    twice = pbc_env_prepend(value, once);
+    assert_string_equal(twice, expected);
+    free(once);
+    free(twice);
+}
+
+static void a_value_comes_before_the_old_one(void **state)
+{
+    (void)state;
+    prepends("/t/bin", "/usr/bin:/bin", "/t/bin:/usr/bin:/bin");
+    prepends("/t/lib:/t/lib64", "/usr/lib", "/t/lib:/t/lib64:/usr/lib");
+}
+
+static void prepending_to_nothing_gives_just_the_value(void **state)
+{
+    (void)state;
+    /* an empty entry would be the current directory */
+    prepends("/t/bin", NULL, "/t/bin");
+    prepends("/t/bin", "", "/t/bin");
+    prepends("/t/bin", "/t/bin", "/t/bin");
+    prepends("/a:/b", "/b:/a", "/a:/b");
+}
+
+static void entries_that_are_there_already_move_to_the_front(void **state)
+{
+    (void)state;
+    prepends("/t/bin", "/usr/bin:/t/bin:/bin:/t/bin", "/t/bin:/usr/bin:/bin");
+    prepends("/a:/b", "/x:/b:/y:/a", "/a:/b:/x:/y");
+}
+
+static void entries_are_compared_whole(void **state)
+{
+    (void)state;
+    prepends("/t/bin", "/t/bin2:/t/bi:/t/bin/", "/t/bin:/t/bin2:/t/bi:/t/bin/");
+    prepends("/a/b", "/a:/b", "/a/b:/a:/b");
+}
+
+static void empty_entries_that_the_user_had_stay(void **state)
+{
+    (void)state;
+    prepends("/t", ":/x", "/t::/x");
+    prepends("/t", "/x:", "/t:/x:");
+    prepends("/t", "/x::/y", "/t:/x::/y");
+}
+
+static void nothing_prepended_changes_nothing(void **state)
+{
+    (void)state;
+    prepends("", "/x:/y", "/x:/y");
+    prepends("", NULL, "");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(python_is_relocated_as_in_table_1),
+        cmocka_unit_test(anything_else_gets_the_three_paths),
+        cmocka_unit_test(without_libraries_the_library_path_is_left_alone),
+        cmocka_unit_test(only_the_variables_of_the_profile_are_touched),
+        cmocka_unit_test(a_root_that_would_split_a_path_is_refused),
+        cmocka_unit_test(a_value_comes_before_the_old_one),
+        cmocka_unit_test(prepending_to_nothing_gives_just_the_value),
+        cmocka_unit_test(entries_that_are_there_already_move_to_the_front),
+        cmocka_unit_test(entries_are_compared_whole),
+        cmocka_unit_test(empty_entries_that_the_user_had_stay),
+        cmocka_unit_test(nothing_prepended_changes_nothing),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
