@@ -96,6 +96,7 @@ int pbc_frame_decode(const uint8_t in[PBC_FRAME_HEADER], int from_parent, struct
     struct cursor c = {.in = in, .len = PBC_FRAME_HEADER};
     struct pbc_frame f;
     uint32_t most = 0;
+    unsigned bundles = 1; /* the frame's may be 0 only, where it has none */
     int known = 0;
 
     f.type = (uint8_t)get_uint(&c, 1);
@@ -112,10 +113,15 @@ int pbc_frame_decode(const uint8_t in[PBC_FRAME_HEADER], int from_parent, struct
     case PBC_FRAME_DATA:
         known = from_parent;
         most = PBC_CHUNK_BYTES;
+        bundles = PBC_BUNDLES_MAX;
         break;
-    case PBC_FRAME_CHECK:
     case PBC_FRAME_BEGIN:
     case PBC_FRAME_END:
+        known = from_parent;
+        most = PBC_SMALL_MAX;
+        bundles = PBC_BUNDLES_MAX;
+        break;
+    case PBC_FRAME_CHECK:
     case PBC_FRAME_ABORT:
         known = from_parent;
         most = PBC_SMALL_MAX;
@@ -143,8 +149,8 @@ int pbc_frame_decode(const uint8_t in[PBC_FRAME_HEADER], int from_parent, struct
         return pbc_fail(err, PBC_EXIT_PEER,
                         "frame of type %u with %u bytes, at most %u are allowed", f.type, f.length,
                         most);
-    if (f.bundle >= PBC_BUNDLES_MAX)
-        return pbc_fail(err, PBC_EXIT_PEER, "frame for bundle %u", f.bundle);
+    if (f.bundle >= bundles)
+        return pbc_fail(err, PBC_EXIT_PEER, "frame of type %u for bundle %u", f.type, f.bundle);
     *out = f;
     return 0;
 }
