@@ -1,0 +1,14 @@
+# Tests of the engine.
+
+add_library(pbc_engine_test_support STATIC engine_support.c)
+target_link_libraries(pbc_engine_test_support PUBLIC pbc_test_support pbc_engine PkgConfig::ARCHIVE
+                      PkgConfig::SODIUM Threads::Threads)
+
+# pbc_engine_test(<what> [SOURCES <more>...])
+function(pbc_engine_test what)
+    cmake_parse_arguments(ARG "" "" "SOURCES" ${ARGN})
+    pbc_unit_test(engine_${what} SOURCES ${ARG_SOURCES} LIBRARIES pbc_engine_test_support)
+endfunction()
+
+pbc_engine_test(messages)
+pbc_engine_test(wire)

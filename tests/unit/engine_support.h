@@ -1,0 +1,70 @@
+/* engine_support.h - what the engine's tests share: archives made byte by byte, trees in words. */
+#ifndef PBC_TEST_ENGINE_SUPPORT_H
+#define PBC_TEST_ENGINE_SUPPORT_H
+
+#include "support.h"
+
+#include "bundle.h"
+#include "chunk.h"
+#include "wire.h"
+
+#include <stdio.h>
+
+/* Bytes that grow. All zeros is empty. */
+struct bytes {
+    uint8_t *data;
+    size_t len;
+    size_t size;
+};
+
+void bytes_add(struct bytes *b, const void *data, size_t len);
+void bytes_fill(struct bytes *b, uint8_t value, size_t len);
+void bytes_free(struct bytes *b);
+
+/* `len` bytes that do not compress, the same for the same `seed`. */
+void bytes_noise(struct bytes *b, size_t len, uint64_t seed);
+
+/* A member of a tar archive. `type` is ustar's typeflag, '0' when it is 0. */
+struct member {
+    const char *name;
+    char type;
+    unsigned mode; /* 0: 0644, of a directory 0755 */
+    const char *link;
+    const void *data;
+    size_t len;
+    long mtime;
+};
+
+void tar_add(struct bytes *tar, struct member m);
+/* A pax header with one record, for the member that follows. */
+void tar_pax(struct bytes *tar, const char *key, const char *value, size_t value_len);
+/* GNU's long name ('L') or long link ('K') for the member that follows. */
+void tar_gnu_long(struct bytes *tar, char type, const char *text);
+void tar_end(struct bytes *tar);
+
+/* `in` in `format`, by libarchive, added to `out`. */
+void compress_to(enum pbc_format format, const void *in, size_t len, struct bytes *out);
+
+/* What is below the directory `path`, in words: a line for each entry, sorted, with type, mode,
+ * size, time, target, digest and the first name of the same inode. */
+char *tree_words(const char *path);
+
+/* Both directories hold the same. */
+void assert_same_tree(const char *a, const char *b);
+
+/* A directory with a file in it that nobody may change. */
+void make_sentinel(const char *dir);
+void assert_sentinel(const char *dir);
+
+/* The file's content as a string, which the caller frees. */
+char *slurp(const char *path);
+
+/* Frames as the root sends them. */
+struct pbc_chunk *begin_chunk(unsigned bundle, enum pbc_format format, uint64_t bytes,
+                              const char *path);
+struct pbc_chunk *end_chunk(unsigned bundle, const void *archive, size_t len, const uint8_t *key);
+
+/* End the program if it still runs then: a test hangs. */
+void no_longer_than(unsigned seconds);
+
+#endif
