@@ -75,10 +75,10 @@ static void a_file_of_skippable_frames_alone_is_no_archive(void **state)
 
 static void every_cut_of_a_head_is_looked_at_within_its_bounds(void **state)
 {
-    static const char *const heads[] = {"\x1f\x8b\x08", "BZh91AY&SY",
-                                        "\xfd"
-                                        "7zXZ",
-                                        "\x28\xb5\x2f\xfd", "\x04\x22\x4d\x18"};
+    static const char xz[] = "\xfd"
+                             "7zXZ";
+    static const char *const heads[] = {"\x1f\x8b\x08", "BZh91AY&SY", xz, "\x28\xb5\x2f\xfd",
+                                        "\x04\x22\x4d\x18"};
 
     (void)state;
     /* sanitizers and valgrind see what lies behind the end */
