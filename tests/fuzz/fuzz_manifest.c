@@ -1,0 +1,50 @@
+/* A manifest: what is read, written and read again is the same. */
+#include "fuzz.h"
+
+#include "manifest.h"
+
+#include <string.h>
+
+static void same(const struct pbc_manifest *a, const struct pbc_manifest *b)
+{
+    CLAIM(strcmp(a->set, b->set) == 0);
+    CLAIM(a->profile == b->profile);
+    CLAIM(strcmp(a->python, b->python) == 0);
+    CLAIM(a->bytes == b->bytes && a->files == b->files);
+    CLAIM(strcmp(a->nodes, b->nodes) == 0);
+    CLAIM(a->nlibdirs == b->nlibdirs && a->nbundles == b->nbundles);
+    for (size_t i = 0; i < a->nlibdirs; i++)
+        CLAIM(strcmp(a->libdir[i], b->libdir[i]) == 0);
+    for (size_t i = 0; i < a->nbundles; i++) {
+        CLAIM(strcmp(a->bundle[i].digest, b->bundle[i].digest) == 0);
+        CLAIM(strcmp(a->bundle[i].path, b->bundle[i].path) == 0);
+        CLAIM(a->bundle[i].bytes == b->bundle[i].bytes);
+        CLAIM(a->bundle[i].files == b->bundle[i].files);
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct pbc_manifest m, again;
+    struct pbc_error err;
+    char *text;
+    size_t len;
+
+    if (pbc_manifest_parse((const char *)data, size, &m, &err) < 0) {
+        CLAIM(err.code == PBC_EXIT_FAILED);
+        CLAIM(m.nbundles == 0 && m.nlibdirs == 0 && m.nodes == NULL);
+        return 0;
+    }
+    CLAIM(pbc_set_id_valid(m.set));
+    CLAIM(m.nlibdirs <= PBC_LIBDIRS_MAX && m.nbundles <= PBC_BUNDLES_MAX);
+    for (size_t i = 0; i < m.nlibdirs; i++)
+        CLAIM(m.libdir[i][0] != '/' && strstr(m.libdir[i], "../") == NULL);
+    text = pbc_manifest_format(&m, &len, &err);
+    CLAIM(text != NULL);
+    CLAIM(pbc_manifest_parse(text, len, &again, &err) == 0);
+    same(&m, &again);
+    free(text);
+    pbc_manifest_free(&m);
+    pbc_manifest_free(&again);
+    return 0;
+}
