@@ -172,6 +172,7 @@ static void release(struct pbc_run *r)
         pbc_conn_close(r->child[i].conn);
     for (unsigned i = 0; i < PBC_STRANGERS_MAX; i++)
         pbc_conn_close(r->stranger[i]);
+    pbc_chunk_unref(r->check_frame);
     pbc_pool_close(r->chunks);
     pbc_source_free(r->source);
     pbc_pool_free(r->chunks);

@@ -32,6 +32,9 @@ static int start_unpacking(struct pbc_run *r, struct pbc_error *err)
 
 void pbc_run_dispatch(struct pbc_run *r, struct pbc_chunk *c)
 {
+    /* Whatever else is sent waits for an answer to CHECK from every child. */
+    if (c->frame.type == PBC_FRAME_CHECK)
+        r->check_frame = pbc_chunk_ref(c);
     for (uint32_t i = 0; i < r->children; i++) {
         if (r->child[i].open)
             pbc_conn_send(r->child[i].conn, pbc_chunk_ref(c));

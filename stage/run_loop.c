@@ -100,6 +100,8 @@ static void admit(struct pbc_run *r, unsigned slot)
             p->conn = c;
             p->open = 1;
             r->stranger[slot] = NULL;
+            if (r->check_frame != NULL)
+                pbc_conn_send(c, pbc_chunk_ref(r->check_frame));
             return;
         }
     }

@@ -59,8 +59,9 @@ struct pbc_run {
     unsigned refused; /* connections that were not ours */
 
     struct pbc_msg_check check;
-    int checked; /* CHECK has come, or, at the root, was sent */
-    int has_set; /* on this node */
+    struct pbc_chunk *check_frame; /* CHECK, for children that connect after it has come */
+    int checked;                   /* CHECK has come, or, at the root, was sent */
+    int has_set;                   /* on this node */
     int told_have;
     int told_ready;
     int told_committed;
