@@ -57,11 +57,52 @@ void pbc_name_join(const struct pbc_name *n, size_t depth, char out[PBC_PATH_MAX
     out[at] = '\0';
 }
 
-enum pbc_where pbc_follow(int root, const char *path, int *ret_fd)
+/* The way so far: a descriptor for each directory, and their names joined by '/'. */
+struct way {
+    int root;
+    size_t depth;
+    int fd[PBC_NAME_DEPTH];
+    size_t start[PBC_NAME_DEPTH]; /* of `real` without this directory */
+    size_t len;
+    char real[PBC_PATH_MAX];
+};
+
+static int way_top(const struct way *w)
+{
+    return w->depth == 0 ? w->root : w->fd[w->depth - 1];
+}
+
+/* Takes over the descriptor. */
+static int way_down(struct way *w, int fd, const char *part, size_t len)
+{
+    if (w->depth == PBC_NAME_DEPTH || w->len + 1 + len >= sizeof(w->real)) {
+        close(fd);
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    w->start[w->depth] = w->len;
+    w->fd[w->depth++] = fd;
+    if (w->len > 0)
+        w->real[w->len++] = '/';
+    memcpy(w->real + w->len, part, len);
+    w->len += len;
+    return 0;
+}
+
+static int way_up(struct way *w)
+{
+    if (w->depth == 0)
+        return -1;
+    w->depth--;
+    w->len = w->start[w->depth];
+    close(w->fd[w->depth]);
+    return 0;
+}
+
+enum pbc_where pbc_follow(int root, const char *path, int *ret_fd, char real[PBC_PATH_MAX])
 {
     char rest[2 * PBC_PATH_MAX];
-    int stack[PBC_NAME_DEPTH];
-    size_t depth = 0;
+    struct way w = {.root = root};
     int hops = 0;
     enum pbc_where rc = PBC_INSIDE;
     char *p = rest;
@@ -74,7 +115,6 @@ enum pbc_where pbc_follow(int root, const char *path, int *ret_fd)
     while (rc == PBC_INSIDE) {
         char part[NAME_MAX + 1];
         char link[PBC_PATH_MAX];
-        int top = depth == 0 ? root : stack[depth - 1];
         size_t len;
         ssize_t n;
         int fd;
@@ -94,21 +134,14 @@ enum pbc_where pbc_follow(int root, const char *path, int *ret_fd)
         if (strcmp(part, ".") == 0)
             continue;
         if (strcmp(part, "..") == 0) {
-            if (depth == 0)
+            if (way_up(&w) != 0)
                 rc = PBC_OUTSIDE;
-            else
-                close(stack[--depth]);
             continue;
         }
-        fd = openat(top, part, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        fd = openat(way_top(&w), part, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (fd >= 0) {
-            if (depth == PBC_NAME_DEPTH) {
-                close(fd);
-                errno = ELOOP;
+            if (way_down(&w, fd, part, len) != 0)
                 rc = PBC_BROKEN;
-            } else {
-                stack[depth++] = fd;
-            }
             continue;
         }
         if (errno == ENOENT) {
@@ -119,13 +152,16 @@ enum pbc_where pbc_follow(int root, const char *path, int *ret_fd)
             rc = PBC_BROKEN;
             continue;
         }
-        n = readlinkat(top, part, link, sizeof(link));
+        n = readlinkat(way_top(&w), part, link, sizeof(link));
         if (n < 0) {
             rc = errno == EINVAL ? PBC_NOT_DIR : PBC_BROKEN;
         } else if (n > 0 && link[0] == '/') {
             rc = PBC_OUTSIDE;
-        } else if (++hops > LINK_HOPS_MAX || (size_t)n + strlen(p) + 1 >= sizeof(rest)) {
+        } else if (++hops > LINK_HOPS_MAX) {
             errno = ELOOP;
+            rc = PBC_BROKEN;
+        } else if ((size_t)n + strlen(p) + 1 >= sizeof(rest)) {
+            errno = ENAMETOOLONG;
             rc = PBC_BROKEN;
         } else {
             /* The link's words take the place of its name, before what is left of the path. */
@@ -135,12 +171,16 @@ enum pbc_where pbc_follow(int root, const char *path, int *ret_fd)
         }
     }
     if (rc == PBC_INSIDE && ret_fd != NULL) {
-        *ret_fd = depth == 0 ? openat(root, ".", O_PATH | O_DIRECTORY | O_CLOEXEC)
-                             : fcntl(stack[depth - 1], F_DUPFD_CLOEXEC, 0);
+        *ret_fd = w.depth == 0 ? openat(root, ".", O_PATH | O_DIRECTORY | O_CLOEXEC)
+                               : fcntl(way_top(&w), F_DUPFD_CLOEXEC, 0);
         if (*ret_fd < 0)
             rc = PBC_BROKEN;
     }
-    while (depth > 0)
-        close(stack[--depth]);
+    if (rc == PBC_INSIDE && real != NULL) {
+        memcpy(real, w.real, w.len);
+        real[w.len] = '\0';
+    }
+    while (w.depth > 0)
+        way_up(&w);
     return rc;
 }

@@ -37,7 +37,10 @@ enum pbc_where {
 };
 
 /* Where `path` leads from the directory `root`. With PBC_INSIDE *ret_fd (unless NULL) is a new
- * descriptor (O_PATH) of the directory. */
-enum pbc_where pbc_follow(int root, const char *path, int *ret_fd);
+ * descriptor (O_PATH) of the directory, and `real` (unless NULL) its name without links, "" for the
+ * root. PBC_BROKEN with ELOOP: the kernel would not follow that many links either. With
+ * ENAMETOOLONG: what is longer or deeper than a member's name can be, which the kernel may follow.
+ */
+enum pbc_where pbc_follow(int root, const char *path, int *ret_fd, char real[PBC_PATH_MAX]);
 
 #endif

@@ -31,7 +31,7 @@ struct pbc_writer {
     uint64_t written_to;
     char *name;
 
-    /* Names of symbolic links, NUL terminated one after the other. */
+    /* Real names of symbolic links, NUL terminated one after the other. */
     char *links;
     size_t links_len;
     size_t links_size;
@@ -86,40 +86,69 @@ static int refuse_way(enum pbc_where where, const char *text, const char *way,
     if (where == PBC_MISSING)
         return pbc_fail(err, PBC_EXIT_REFUSED, "member '%s' lies below '%s', a link to nothing",
                         text, way);
-    return pbc_fail_errno(err, PBC_EXIT_FAILED, "member '%s': '%s'", text, way);
+    return pbc_fail_errno(
+        err, errno == ELOOP || errno == ENAMETOOLONG ? PBC_EXIT_REFUSED : PBC_EXIT_FAILED,
+        "member '%s': '%s'", text, way);
 }
 
-/* The directory of the first `depth` components, made where it is missing. The descriptor belongs
- * to the writer. */
-static int enter(struct pbc_writer *w, const struct pbc_name *n, size_t depth, const char *text,
-                 struct pbc_error *err)
+static int fail_create(const char *text, struct pbc_error *err)
 {
-    size_t same = 0;
+    if (errno == ENOSPC || errno == EDQUOT)
+        return pbc_fail_errno(err, PBC_EXIT_NOSPACE, "cannot write member '%s'", text);
+    if (errno == ENAMETOOLONG)
+        return pbc_fail_errno(err, PBC_EXIT_REFUSED, "member '%s'", text);
+    return pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot write member '%s'", text);
+}
 
-    while (same < depth && same < w->depth &&
-           strcmp(w->dir + n->start[same], n->text + n->start[same]) == 0 &&
-           w->end[same] == n->start[same] + strlen(n->text + n->start[same]))
-        same++;
-    forget_dirs(w, same);
-    for (size_t i = same; i < depth; i++) {
+/* Put `real` in place of the first `depth` components. */
+static int rename_way(struct pbc_name *n, size_t depth, const char *real, const char *text,
+                      struct pbc_error *err)
+{
+    char whole[2 * PBC_PATH_MAX];
+    size_t at = strlen(real);
+
+    memcpy(whole, real, at);
+    for (size_t i = depth; i < n->depth; i++) {
+        const char *part = n->text + n->start[i];
+
+        if (at > 0)
+            whole[at++] = '/';
+        memcpy(whole + at, part, strlen(part));
+        at += strlen(part);
+    }
+    whole[at] = '\0';
+    if (pbc_name_parse(whole, n, NULL) == 0)
+        return 0;
+    return pbc_fail(err, PBC_EXIT_REFUSED,
+                    "member '%s' is reached through a link, and lies too deep: '%.64s...'", text,
+                    whole);
+}
+
+/* Go on from the directories that are entered already. 1 if a link was met: `n` is then the real
+ * name, and to be entered anew. */
+static int enter_more(struct pbc_writer *w, struct pbc_name *n, const char *text,
+                      struct pbc_error *err)
+{
+    for (size_t i = w->depth; i + 1 < n->depth; i++) {
         const char *part = n->text + n->start[i];
         int top = i == 0 ? w->root : w->fd[i - 1];
         int fd = openat(top, part, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
         if (fd < 0 && errno == ENOENT) {
             if (mkdirat(top, part, 0755) != 0 && errno != EEXIST)
-                return pbc_fail_errno(err, errno == ENOSPC ? PBC_EXIT_NOSPACE : PBC_EXIT_FAILED,
-                                      "cannot make the directory of member '%s'", text);
+                return fail_create(text, err);
             fd = openat(top, part, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         }
         if (fd < 0) {
             char way[PBC_PATH_MAX];
+            char real[PBC_PATH_MAX];
             enum pbc_where where;
 
             pbc_name_join(n, i + 1, way);
-            where = pbc_follow(w->root, way, &fd);
+            where = pbc_follow(w->root, way, NULL, real);
             if (where != PBC_INSIDE)
                 return refuse_way(where, text, way, err);
+            return rename_way(n, i + 1, real, text, err) == 0 ? 1 : -1;
         }
         memcpy(w->dir + n->start[i], part, strlen(part) + 1);
         w->end[i] = n->start[i] + strlen(part);
@@ -127,6 +156,26 @@ static int enter(struct pbc_writer *w, const struct pbc_name *n, size_t depth, c
         w->depth = i + 1;
     }
     return 0;
+}
+
+/* The directory of all components but the last, made where it is missing. Where a link is on the
+ * way the name becomes the real one: whatever is remembered of this member stays true when the link
+ * is replaced. The descriptor belongs to the writer. */
+static int enter(struct pbc_writer *w, struct pbc_name *n, const char *text, struct pbc_error *err)
+{
+    int rc;
+
+    do {
+        size_t same = 0;
+
+        while (same + 1 < n->depth && same < w->depth &&
+               strcmp(w->dir + n->start[same], n->text + n->start[same]) == 0 &&
+               w->end[same] == n->start[same] + strlen(n->text + n->start[same]))
+            same++;
+        forget_dirs(w, same);
+        rc = enter_more(w, n, text, err);
+    } while (rc == 1); /* each time there is one link less on the way */
+    return rc;
 }
 
 static int dir_fd(const struct pbc_writer *w)
@@ -148,17 +197,10 @@ static int begin(struct pbc_writer *w, const char *text, struct pbc_name *n, con
     *ret_last = NULL;
     if (n->depth == 0)
         return 0;
+    if (enter(w, n, text, err) != 0)
+        return -1;
     *ret_last = n->text + n->start[n->depth - 1];
-    return enter(w, n, n->depth - 1, text, err);
-}
-
-static int fail_create(const char *text, struct pbc_error *err)
-{
-    if (errno == ENOSPC || errno == EDQUOT)
-        return pbc_fail_errno(err, PBC_EXIT_NOSPACE, "cannot write member '%s'", text);
-    if (errno == ENAMETOOLONG)
-        return pbc_fail_errno(err, PBC_EXIT_REFUSED, "member '%s'", text);
-    return pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot write member '%s'", text);
+    return 0;
 }
 
 /* Unlink what an earlier member left at this name. */
@@ -203,7 +245,7 @@ int pbc_writer_dir(struct pbc_writer *w, const char *name, mode_t mode, struct p
     /* A link to a directory inside stays: what the later bundle has below belongs there. */
     if (S_ISLNK(st.st_mode)) {
         pbc_name_join(&n, n.depth, way);
-        where = pbc_follow(w->root, way, NULL);
+        where = pbc_follow(w->root, way, NULL, NULL);
         if (where == PBC_INSIDE)
             return 0;
         if (where == PBC_OUTSIDE)
@@ -242,8 +284,11 @@ static int check_link(struct pbc_writer *w, const char *name, struct pbc_error *
 {
     char target[PBC_PATH_MAX];
     ssize_t n;
-    enum pbc_where where = pbc_follow(w->root, name, NULL);
+    enum pbc_where where = pbc_follow(w->root, name, NULL, NULL);
 
+    if (where == PBC_BROKEN && errno != ELOOP)
+        return pbc_fail_errno(err, PBC_EXIT_REFUSED, "member '%s' is a link that goes too far",
+                              name);
     if (where != PBC_OUTSIDE)
         return 0;
     n = readlinkat(w->root, name, target, sizeof(target) - 1);
@@ -257,6 +302,7 @@ int pbc_writer_symlink(struct pbc_writer *w, const char *name, const char *targe
 {
     struct pbc_name n;
     const char *last;
+    char real[PBC_PATH_MAX];
 
     if (begin(w, name, &n, &last, err) != 0)
         return -1;
@@ -271,9 +317,10 @@ int pbc_writer_symlink(struct pbc_writer *w, const char *name, const char *targe
         return fail_create(name, err);
     w->count.files++;
     forget_dirs(w, 0); /* the new link may be on the way of what is remembered */
-    if (check_link(w, name, err) != 0)
+    pbc_name_join(&n, n.depth, real);
+    if (check_link(w, real, err) != 0)
         return -1;
-    return remember_link(w, name, err);
+    return remember_link(w, real, err);
 }
 
 int pbc_writer_hardlink(struct pbc_writer *w, const char *name, const char *target,
@@ -289,10 +336,10 @@ int pbc_writer_hardlink(struct pbc_writer *w, const char *name, const char *targ
 
     if (pbc_name_parse(target, &t, err) != 0)
         return -1;
-    if (t.depth == 0 || enter(w, &t, t.depth - 1, target, err) != 0)
-        return t.depth == 0 ? pbc_fail(err, PBC_EXIT_REFUSED, "member '%s' is a hard link to '%s'",
-                                       name, target)
-                            : -1;
+    if (t.depth == 0)
+        return pbc_fail(err, PBC_EXIT_REFUSED, "member '%s' is a hard link to '%s'", name, target);
+    if (enter(w, &t, target, err) != 0)
+        return -1;
     t_last = t.text + t.start[t.depth - 1];
     t_dir = fcntl(dir_fd(w), F_DUPFD_CLOEXEC, 0);
     if (t_dir < 0)

@@ -10,5 +10,7 @@ function(pbc_engine_test what)
     pbc_unit_test(engine_${what} SOURCES ${ARG_SOURCES} LIBRARIES pbc_engine_test_support)
 endfunction()
 
+pbc_engine_test(beneath)
+pbc_engine_test(links)
 pbc_engine_test(messages)
 pbc_engine_test(wire)
