@@ -11,13 +11,13 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#define SPACE_STEP (16u << 20) /* bytes between two looks at the free space */
+#define SPACE_STEP (16u << 20) /* most bytes between two looks at the free space */
 
 struct pbc_writer {
     int root;
     struct pbc_writer_limits limits;
     struct pbc_writer_count count;
-    uint64_t unlooked; /* bytes written since the last look at the free space */
+    uint64_t unlooked; /* bytes that may be written before the next look at the free space */
 
     /* The directory of the last member: its components joined by NUL and a descriptor each. */
     char dir[PBC_PATH_MAX];
@@ -424,24 +424,30 @@ int pbc_writer_file(struct pbc_writer *w, const char *name, mode_t mode, uint64_
     return 0;
 }
 
-/* Leave the site's reserve: checked now and then, as asking costs as much as writing a file. */
+/* Leave the site's reserve: looked at now and then, as asking costs as much as writing a file, and
+ * more often as it comes near. */
 static int look_at_space(struct pbc_writer *w, size_t len, struct pbc_error *err)
 {
     struct statvfs vfs;
     uint64_t left;
 
-    w->unlooked += len;
-    if (w->unlooked < SPACE_STEP)
+    if (w->limits.min_free == 0)
         return 0;
-    w->unlooked = 0;
-    if (fstatvfs(w->root, &vfs) != 0)
-        return 0;
-    left = (uint64_t)vfs.f_bavail * vfs.f_frsize;
-    if (left < w->limits.min_free)
-        return pbc_fail(err, PBC_EXIT_NOSPACE,
-                        "the store is full at member '%s': %llu bytes are free and min_free=%llu "
-                        "must stay",
-                        w->name, (unsigned long long)left, (unsigned long long)w->limits.min_free);
+    if (len > w->unlooked) {
+        w->unlooked = SPACE_STEP > len ? SPACE_STEP : len;
+        if (fstatvfs(w->root, &vfs) == 0) {
+            left = (uint64_t)vfs.f_bavail * vfs.f_frsize;
+            if (left < w->limits.min_free || left - w->limits.min_free < len)
+                return pbc_fail(err, PBC_EXIT_NOSPACE,
+                                "the store is full at member '%s': %llu bytes are free and "
+                                "min_free=%llu must stay",
+                                w->name, (unsigned long long)left,
+                                (unsigned long long)w->limits.min_free);
+            if (left - w->limits.min_free < w->unlooked)
+                w->unlooked = left - w->limits.min_free;
+        }
+    }
+    w->unlooked -= len;
     return 0;
 }
 
