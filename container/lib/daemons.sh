@@ -1,21 +1,29 @@
 # shellcheck shell=bash
 # Slurm's daemons, and waiting for the cluster to be at rest.
 
-# start_daemon NODE PROGRAM PORT: returns when it takes connections.
+# start_daemon NODE PORT PROGRAM...: returns when it takes connections.
 start_daemon() {
+    local node=$1 port
+    port=$(printf '%04X' "$2")
+    shift 2
     # shellcheck disable=SC2016  # expanded in the node
-    inside "$1" bash -c '
-        "$1" || exit 1
+    inside "$node" bash -c '
+        port=$1
+        shift
+        "$@" || exit 1
         for ((i = 0; i < 600; i++)); do
-            grep -q ":$2 00000000:0000 0A" /proc/net/tcp && exit 0
+            grep -q ":$port 00000000:0000 0A" /proc/net/tcp && exit 0
             sleep 0.05
         done
         echo "$1 on $(hostname) does not listen" >&2
-        exit 1' bash "$2" "$(printf '%04X' "$3")"
+        exit 1' bash "$port" "$@"
 }
 
-start_slurmd() { start_daemon "$1" slurmd 6818; }
-start_slurmctld() { start_daemon ctl slurmctld 6817; }
+start_slurmctld() { start_daemon ctl 6817 slurmctld; }
+start_slurmd() { start_daemon "$1" 6818 slurmd; }
+# A new node looks rebooted to Slurm only if its slurmd says so: the machine's
+# uptime went on.
+start_rebooted_slurmd() { start_daemon "$1" 6818 slurmd -b; }
 
 # stop_daemon NODE slurmd|slurmctld: as an administrator would, then by force.
 stop_daemon() {
