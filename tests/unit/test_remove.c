@@ -248,6 +248,31 @@ static void an_owner_removes_what_he_locked_himself_out_of(void **state)
     assert_int_equal(rmdir("n"), 0);
 }
 
+static int remove_read_only_depth(void *arg)
+{
+    (void)arg;
+    become_nobody();
+    if (chdir("n") < 0)
+        return 2;
+    for (int i = 0; i < 100; i++) {
+        if (mkdir("d", 0755) < 0 || chdir("d") < 0)
+            return 2;
+    }
+    for (int i = 0; i < 100; i++) {
+        if (chmod(".", 0555) < 0 || chdir("..") < 0)
+            return 2;
+    }
+    return pbc_remove_tree(open(".", O_RDONLY | O_CLOEXEC), "d", &err) < 0;
+}
+
+static void directories_that_are_read_only_go_however_deep(void **state)
+{
+    (void)state;
+    make_dir("n", 0777);
+    assert_int_equal(in_child(remove_read_only_depth, NULL), 0);
+    assert_int_equal(rmdir("n"), 0);
+}
+
 static int remove_a_strangers(void *arg)
 {
     (void)arg;
@@ -277,7 +302,11 @@ static void what_cannot_be_removed_is_named_with_the_reason(void **state)
 
 static int private_mounts(void)
 {
-    return unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0;
+    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+        return -1;
+    /* the one from before sees the mounts from before */
+    dirfd_ = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return dirfd_ < 0 ? -1 : 0;
 }
 
 #define CHECK(what)                                                                                \
@@ -573,6 +602,7 @@ int main(void)
         test(a_tree_of_any_depth_goes_with_few_descriptors),
         test(no_descriptor_is_left_open),
         test(an_owner_removes_what_he_locked_himself_out_of),
+        test(directories_that_are_read_only_go_however_deep),
         test(what_cannot_be_removed_is_named_with_the_reason),
         test(a_mount_is_not_crossed_and_named_and_the_rest_goes),
         test(a_bind_mount_of_the_same_file_system_is_not_crossed),

@@ -446,6 +446,7 @@ static void the_user_needs_no_rights_of_root(void **state)
 
 static void refuses_to_open(const char *word)
 {
+    errno = ENOENT;
     assert_int_equal(pbc_store_open(store, JOB, geteuid(), &err), -1);
     assert_int_not_equal(errno, ENOENT);
     assert_error(&err, PBC_EXIT_FAILED, "store", word);
@@ -494,6 +495,18 @@ static void a_store_that_others_can_write_to_is_not_opened(void **state)
     assert_true(exists("store/4711"));
 }
 
+static void a_store_that_is_a_link_is_not_opened(void **state)
+{
+    (void)state;
+    made();
+    assert_int_equal(rename("store", "real"), 0);
+    assert_int_equal(symlink("real", "store"), 0);
+    refuses_to_open("symbolic link");
+    assert_int_equal(pbc_store_purge(store, JOB, &err), -1);
+    assert_int_equal(pbc_store_each(store, NULL, NULL, &err), -1);
+    assert_true(exists("real/4711"));
+}
+
 static void a_store_of_another_owner_is_not_opened(void **state)
 {
     (void)state;
@@ -504,6 +517,22 @@ static void a_store_of_another_owner_is_not_opened(void **state)
     assert_int_equal(pbc_store_purge(store, JOB, &err), -1);
     assert_error(&err, PBC_EXIT_FAILED, "owner 1234");
     assert_true(exists("store/4711"));
+}
+
+struct found {
+    uint32_t job[16];
+    int count;
+    bool purge;
+};
+
+static void find(uint32_t job, void *arg)
+{
+    struct found *found = arg;
+
+    assert_true(found->count < 16);
+    found->job[found->count++] = job;
+    if (found->purge)
+        assert_int_equal(pbc_store_purge(store, job, &err), 0);
 }
 
 /* ---- purging ---- */
@@ -573,6 +602,39 @@ static void a_job_that_is_a_mount_is_left_and_named(void **state)
     assert_int_equal(rc, 0);
 }
 
+static int purge_with_a_mount_below(void *arg)
+{
+    (void)arg;
+    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+        return 77;
+    if (mount("outside", "store/4711/a/m", NULL, MS_BIND, NULL) < 0)
+        return 2;
+    if (pbc_store_purge(store, JOB, &err) == 0 || !exists("outside/file"))
+        return 3;
+    return strstr(err.text, "a mount is in the way") == NULL || exists("store/4711") ? 4 : 0;
+}
+
+static void nobody_sees_half_of_a_purged_job(void **state)
+{
+    struct found found = {.count = 0};
+    int rc;
+
+    (void)state;
+    only_root_can_chown();
+    made();
+    make_dir("store/4711/a", 0755);
+    make_dir("store/4711/a/m", 0755);
+    rc = in_child(purge_with_a_mount_below, NULL);
+    if (rc == 77)
+        skip();
+    assert_int_equal(rc, 0);
+    made(); /* the same job can start again */
+    /* and what is left goes when the mount is gone */
+    assert_int_equal(pbc_store_each(store, find, &found, &err), 1);
+    assert_int_equal(rmdir("store/4711"), 0);
+    assert_int_equal(rmdir("store"), 0);
+}
+
 static void purges_at_a_time_get_along(void **state)
 {
     (void)state;
@@ -595,22 +657,6 @@ static void purges_at_a_time_get_along(void **state)
 }
 
 /* ---- listing ---- */
-
-struct found {
-    uint32_t job[16];
-    int count;
-    bool purge;
-};
-
-static void find(uint32_t job, void *arg)
-{
-    struct found *found = arg;
-
-    assert_true(found->count < 16);
-    found->job[found->count++] = job;
-    if (found->purge)
-        assert_int_equal(pbc_store_purge(store, job, &err), 0);
-}
 
 static void only_names_of_jobs_are_jobs(void **state)
 {
@@ -753,11 +799,13 @@ int main(void)
         test(what_does_not_exist_is_told_by_errno),
         test(a_job_that_is_not_as_made_is_not_opened),
         test(a_store_that_others_can_write_to_is_not_opened),
+        test(a_store_that_is_a_link_is_not_opened),
         test(a_store_of_another_owner_is_not_opened),
         test(a_purge_removes_the_job_and_no_other),
         test(a_purge_of_what_is_not_there_is_done),
         test(a_purge_removes_what_lies_in_the_place_of_the_job),
         test(a_job_that_is_a_mount_is_left_and_named),
+        test(nobody_sees_half_of_a_purged_job),
         test(purges_at_a_time_get_along),
         test(only_names_of_jobs_are_jobs),
         test(leftovers_of_a_purge_are_removed),
