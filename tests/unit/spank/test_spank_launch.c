@@ -1,0 +1,599 @@
+/* The staging step's command, its environment, and what becomes of its verdict. A shell script
+ * stands for srun. */
+#include "port_fake.h"
+
+#include "child.h"
+#include "launch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SET "0123456789abcdef0123456789abcdef"
+
+static struct pbc_site site;
+static struct pbc_bundles bundles;
+static struct pbc_launch launch;
+static int saved_stderr = -1;
+static char said[65536];
+
+static int setup(void **state)
+{
+    static char one[] = "/data/one.tar", two[] = "/data/--jobid=1 two.tar.gz";
+
+    (void)state;
+    fake_setup(NULL);
+    pbc_site_defaults(&site);
+    strcpy(site.srun, "/opt/slurm/bin/srun");
+    strcpy(site.agent, "/opt/pbcast/bin/pbcast-stage");
+    bundles.count = 2;
+    bundles.item[0].path = one;
+    bundles.item[1].path = two;
+    launch = (struct pbc_launch){.site = &site,
+                                 .bundles = &bundles,
+                                 .job = 4711,
+                                 .set = SET,
+                                 .nodes = "n[1-2],n7",
+                                 .count = 3,
+                                 .verbose = 1};
+    return 0;
+}
+
+/* The script `text` is srun from now on. */
+static void srun_is(void **state, const char *text)
+{
+    const char *dir = *state;
+    char script[4096];
+    FILE *f;
+
+    snprintf(site.srun, sizeof(site.srun), "%s/srun", dir);
+    snprintf(script, sizeof(script), "#!/bin/sh\ndir=%s\n%s\n", dir, text);
+    /* Written and moved, so that no descriptor that writes to it is around at exec. */
+    f = fopen(in(dir, "srun.new"), "w");
+    assert_non_null(f);
+    fputs(script, f);
+    fchmod(fileno(f), 0755);
+    fclose(f);
+    assert_int_equal(rename(in(dir, "srun.new"), in(dir, "srun")), 0);
+}
+
+static void hear(void **state)
+{
+    int fd = open(in(*state, "stderr"), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+    saved_stderr = fcntl(2, F_DUPFD_CLOEXEC, 10);
+    dup2(fd, 2);
+    close(fd);
+}
+
+static void heard(void)
+{
+    ssize_t n = pread(2, said, sizeof(said) - 1, 0);
+
+    dup2(saved_stderr, 2);
+    close(saved_stderr);
+    said[n > 0 ? n : 0] = '\0';
+}
+
+static int run(void **state, struct pbc_error *err)
+{
+    int rc;
+
+    hear(state);
+    rc = pbc_launch(&launch, err);
+    heard();
+    return rc;
+}
+
+static const char *file_text(const char *path)
+{
+    static char text[65536];
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? read(fd, text, sizeof(text) - 1) : 0;
+
+    if (fd >= 0)
+        close(fd);
+    text[n > 0 ? n : 0] = '\0';
+    return text;
+}
+
+static int64_t ms(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* ---- words ---- */
+
+static void assert_words(char **words, const char *const want[])
+{
+    size_t i = 0;
+
+    assert_non_null(words);
+    for (; want[i] != NULL; i++) {
+        if (words[i] == NULL || strcmp(words[i], want[i]) != 0)
+            fail_msg("word %zu is %s, not %s", i, words[i] ? words[i] : "absent", want[i]);
+    }
+    assert_null(words[i]);
+    pbc_words_free(words);
+}
+
+static void command(void **state)
+{
+    static const char *const want[] = {"/opt/slurm/bin/srun",
+                                       "--jobid=4711",
+                                       "--nodelist=n[1-2],n7",
+                                       "--nodes=3",
+                                       "--ntasks=3",
+                                       "--ntasks-per-node=1",
+                                       "--overlap",
+                                       "--mem=0",
+                                       "--gres=none",
+                                       "--cpu-bind=none",
+                                       "--mpi=pmix",
+                                       "--input=none",
+                                       "--chdir=/",
+                                       "--job-name=pbcast",
+                                       "--kill-on-bad-exit=0",
+                                       "--wait=0",
+                                       "--disable-status",
+                                       "/opt/pbcast/bin/pbcast-stage",
+                                       "--store",
+                                       "/dev/shm/pbcast",
+                                       "--job",
+                                       "4711",
+                                       "--set",
+                                       SET,
+                                       "--stall",
+                                       "20",
+                                       "--timeout",
+                                       "600",
+                                       "--max-size",
+                                       "68719476736",
+                                       "--min-free",
+                                       "67108864",
+                                       "--pause",
+                                       "306",
+                                       "--verbose",
+                                       "1",
+                                       "--progress",
+                                       "none",
+                                       "--",
+                                       "/data/one.tar",
+                                       "/data/--jobid=1 two.tar.gz",
+                                       NULL};
+
+    (void)state;
+    assert_words(pbc_launch_argv(&launch, 306, 0), want);
+}
+
+static int has(char **words, const char *word)
+{
+    for (size_t i = 0; words[i] != NULL; i++) {
+        if (strcmp(words[i], word) == 0)
+            return (int)i;
+    }
+    return -1;
+}
+
+static void command_of_one_node(void **state)
+{
+    char **words;
+
+    (void)state;
+    launch.count = 1;
+    words = pbc_launch_argv(&launch, 300, 1);
+    assert_true(has(words, "--mpi=none") > 0);
+    assert_string_equal(words[has(words, "--pause") + 1], "0");
+    assert_string_equal(words[has(words, "--progress") + 1], "lines");
+    assert_int_equal(has(words, "--address"), -1);
+    pbc_words_free(words);
+}
+
+static void command_with_an_address_and_all_bundles(void **state)
+{
+    static char path[] = "/b.tar";
+    char **words;
+
+    (void)state;
+    strcpy(site.address, "ib0");
+    bundles.count = PBC_BUNDLES_MAX;
+    for (size_t i = 0; i < PBC_BUNDLES_MAX; i++)
+        bundles.item[i].path = path;
+    words = pbc_launch_argv(&launch, 300, 0);
+    assert_non_null(words);
+    assert_string_equal(words[has(words, "--address") + 1], "ib0");
+    assert_true(has(words, "--address") < has(words, "--"));
+    assert_null(words[has(words, "--") + 1 + PBC_BUNDLES_MAX]);
+    pbc_words_free(words);
+}
+
+static void environment_is_built_from_nothing(void **state)
+{
+    static const char *const hostile[] = {
+        "SLURM_NTASKS",   "SLURM_NODELIST", "SLURM_DEBUG",    "SRUN_EXPORT_ENV",
+        "SBATCH_EXPORT",  "PMIX_RANK",      "LD_PRELOAD_X",   "SLURM_CONF",
+        "SLURM_MPI_TYPE", "PYTHONHOME",     "SLURM_CLUSTERS", "BASH_ENV",
+        "SLURM_JOB_ID",   "HOME",           "USER",           "PATH",
+        "PBCAST_BUNDLE",  "LANG",           "LOGNAME"};
+    struct passwd *pw = getpwuid(getuid());
+    char home[4200], user[300], logname[300];
+    const char *want[] = {"PATH=/usr/bin:/bin:/opt/slurm/bin",
+                          home,
+                          user,
+                          logname,
+                          "LANG=C",
+                          "SLURM_JOB_ID=4711",
+                          "SLURM_PBCAST_STEP=1",
+                          NULL};
+
+    (void)state;
+    if (pw == NULL)
+        skip();
+    snprintf(home, sizeof(home), "HOME=%s", pw->pw_dir);
+    snprintf(user, sizeof(user), "USER=%s", pw->pw_name);
+    snprintf(logname, sizeof(logname), "LOGNAME=%s", pw->pw_name);
+    for (size_t i = 0; i < sizeof(hostile) / sizeof(hostile[0]); i++)
+        setenv(hostile[i], "hostile", 1);
+    assert_words(pbc_launch_env(&launch), want);
+    for (size_t i = 0; i < sizeof(hostile) / sizeof(hostile[0]); i++)
+        unsetenv(hostile[i]);
+    setenv("PATH", "/usr/bin:/bin", 1);
+}
+
+static void environment_with_another_configuration(void **state)
+{
+    char **env;
+
+    (void)state;
+    launch.slurm_conf = "/run/slurm/conf/slurm.conf";
+    strcpy(site.srun, "/usr/bin/srun");
+    env = pbc_launch_env(&launch);
+    assert_true(has(env, "SLURM_CONF=/run/slurm/conf/slurm.conf") >= 0);
+    assert_true(has(env, "PATH=/usr/bin:/bin") >= 0);
+    pbc_words_free(env);
+}
+
+static void pauses_grow(void **state)
+{
+    (void)state;
+    assert_int_equal(pbc_launch_pause(4, 0), 308);
+    assert_int_equal(pbc_launch_pause(4, 1), 1000);
+    assert_int_equal(pbc_launch_pause(4, 2), 3000);
+    for (uint32_t n = 1; n < 5000; n *= 3) {
+        assert_true(pbc_launch_pause(n, 0) < pbc_launch_pause(n, 1));
+        assert_true(pbc_launch_pause(n, 1) < pbc_launch_pause(n, 2));
+    }
+    assert_true(pbc_launch_pause(4000000000u, 2) < 600000);
+}
+
+/* ---- verdicts ---- */
+
+static void success(void **state)
+{
+    struct pbc_error err;
+
+    srun_is(state, "echo 'pbcast: staged'; echo 'srun: warning' >&2; exit 0");
+    assert_int_equal(run(state, &err), 0);
+    assert_string_equal(said, "pbcast: staged\n");
+}
+
+static void failure_with_a_reason(void **state)
+{
+    struct pbc_error err;
+
+    srun_is(state, "echo 'pbcast: error: node n7: no space' >&2\n"
+                   "echo 'srun: error: n7: task 2: Exited with exit code 4' >&2; exit 4");
+    assert_int_equal(run(state, &err), -1);
+    assert_error(&err, PBC_EXIT_NOSPACE, "node n7: no space");
+    assert_string_equal(said, "");
+}
+
+static void failure_without_a_reason(void **state)
+{
+    struct pbc_error err;
+
+    srun_is(state, "echo 'slurmstepd-n7: error: execve(): no' >&2; exit 2");
+    assert_int_equal(run(state, &err), -1);
+    assert_error(&err, PBC_EXIT_USAGE, "n[1-2],n7", "stands above", "srun ended with 2");
+    assert_string_equal(said, "pbcast: | slurmstepd-n7: error: execve(): no\n");
+    srun_is(state, "exit 1");
+    assert_int_equal(run(state, &err), -1);
+    assert_error(&err, PBC_EXIT_FAILED, "said nothing");
+}
+
+static void an_error_line_and_success_is_success(void **state)
+{
+    struct pbc_error err;
+
+    srun_is(state, "echo 'pbcast: error: odd' >&2; exit 0");
+    assert_int_equal(run(state, &err), 0);
+}
+
+static void death_by_a_signal(void **state)
+{
+    struct pbc_error err;
+
+    srun_is(state, "kill -9 $$");
+    assert_int_equal(run(state, &err), -1);
+    assert_error(&err, PBC_EXIT_FAILED, "signal 9");
+}
+
+static void srun_is_missing(void **state)
+{
+    struct pbc_error err;
+
+    snprintf(site.srun, sizeof(site.srun), "%s/nowhere/srun", (const char *)*state);
+    assert_int_equal(run(state, &err), -1);
+    assert_error(&err, PBC_EXIT_FAILED, "cannot run", "nowhere/srun", "No such file");
+}
+
+static void again_and_then_success(void **state)
+{
+    struct pbc_error err;
+    int64_t began = ms();
+
+    unlink(in(*state, "tries"));
+    srun_is(state, "echo \"$@\" >>$dir/tries\n"
+                   "[ $(wc -l <$dir/tries) = 2 ] && exit 0\n"
+                   "echo 'pbcast: again: node n1: lost'; sleep 30; exit 6");
+    assert_int_equal(run(state, &err), 0);
+    assert_true(ms() - began < 10000);
+    assert_string_equal(said, "");
+    assert_non_null(strstr(file_text(in(*state, "tries")), "--pause 306 "));
+    assert_non_null(strstr(file_text(in(*state, "tries")), "--pause 1000 "));
+}
+
+static void again_by_exit_code_until_it_is_enough(void **state)
+{
+    struct pbc_error err;
+
+    unlink(in(*state, "tries"));
+    launch.verbose = 2;
+    srun_is(state, "echo x >>$dir/tries; exit 6");
+    assert_int_equal(run(state, &err), -1);
+    assert_error(&err, PBC_EXIT_AGAIN, "3 times", "--mpi=pmix", "n[1-2],n7");
+    assert_string_equal(file_text(in(*state, "tries")), "x\nx\nx\n");
+    assert_non_null(strstr(said, "try 3 of 3 with a pause of 3000 ms"));
+}
+
+/* ---- the child ---- */
+
+static void child_inherits_nothing(void **state)
+{
+    struct pbc_error err;
+    struct sigaction ign = {.sa_handler = SIG_IGN}, old;
+    sigset_t blocked, before;
+    int fd = open("/dev/null", O_RDONLY); /* without close-on-exec */
+    int high = fcntl(fd, F_DUPFD, 777);
+    mode_t mask = umask(0777);
+
+    sigfillset(&blocked);
+    sigprocmask(SIG_SETMASK, &blocked, &before);
+    sigaction(SIGINT, &ign, &old);
+    srun_is(state, "grep -E 'Sig(Blk|Ign)' /proc/self/status >>$dir/child\n"
+                   "pwd >>$dir/child; umask >>$dir/child; readlink /proc/$$/fd/0 >>$dir/child\n"
+                   "ls /proc/$$/fd >>$dir/child");
+    unlink(in(*state, "child"));
+    assert_int_equal(run(state, &err), 0);
+    umask(mask);
+    sigaction(SIGINT, NULL, &ign);
+    assert_true(ign.sa_handler == SIG_IGN); /* ours is as it was */
+    sigaction(SIGINT, &old, NULL);
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    close(fd);
+    close(high);
+
+    assert_non_null(strstr(file_text(in(*state, "child")), "SigBlk:\t0000000000000000\n"));
+    assert_non_null(strstr(file_text(in(*state, "child")), "SigIgn:\t0000000000000000\n"));
+    assert_non_null(strstr(file_text(in(*state, "child")), "\n/\n0022\n/dev/null\n0\n1\n"));
+    assert_null(strstr(file_text(in(*state, "child")), "777"));
+    assert_null(strstr(file_text(in(*state, "child")), "\n3\n"));
+}
+
+static void other_children_are_left_alone(void **state)
+{
+    struct pbc_error err;
+    pid_t other = fork();
+    int status;
+
+    if (other == 0)
+        _exit(42);
+    srun_is(state, "exit 0");
+    assert_int_equal(run(state, &err), 0);
+    assert_int_equal(waitpid(other, &status, 0), other);
+    assert_int_equal(WEXITSTATUS(status), 42);
+}
+
+static void ignored_children_are_waited_for(void **state)
+{
+    struct pbc_error err;
+    struct sigaction act;
+
+    signal(SIGCHLD, SIG_IGN);
+    srun_is(state, "sleep 0.2; exit 0");
+    assert_int_equal(run(state, &err), 0);
+    srun_is(state, "exit 3");
+    assert_int_equal(run(state, &err), -1);
+    sigaction(SIGCHLD, NULL, &act);
+    signal(SIGCHLD, SIG_DFL);
+    assert_true(act.sa_handler == SIG_IGN);
+}
+
+static void who_keeps_the_pipe_does_not_keep_us(void **state)
+{
+    struct pbc_error err;
+    int64_t began = ms();
+
+    srun_is(state, "sleep 20 & echo 'pbcast: last words'; exit 0");
+    assert_int_equal(run(state, &err), 0);
+    assert_true(ms() - began < 5000);
+    assert_string_equal(said, "pbcast: last words\n");
+}
+
+static int launch_without_stdio(void *arg)
+{
+    struct pbc_error err;
+
+    (void)arg;
+    close(0);
+    close(1);
+    close(2);
+    return pbc_launch(&launch, &err) == 0 ? 0 : 1;
+}
+
+static void closed_standard_files(void **state)
+{
+    srun_is(state, "echo 'pbcast: x'; echo y >&2; cat; [ -p /proc/$$/fd/1 -o -p /proc/$$/fd/2 ]");
+    assert_int_equal(in_child(launch_without_stdio, NULL), 0);
+}
+
+static void much_output(void **state)
+{
+    struct pbc_error err;
+
+    srun_is(state, "i=0; while [ $i -lt 20000 ]; do echo \"noise $i\"; i=$((i+1)); done\n"
+                   "echo 'pbcast: error: at last' >&2; exit 1");
+    assert_int_equal(run(state, &err), -1);
+    assert_error(&err, PBC_EXIT_FAILED, "at last");
+}
+
+/* Signals reach this process from outside while it waits. */
+static void interrupted(void **state)
+{
+    struct pbc_error err;
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+
+    launch.in_client = 1;
+    for (size_t i = 0; i < 4; i++) {
+        pid_t me = getpid(), sender;
+        int64_t began = ms();
+        sigset_t set, old;
+
+        unlink(in(*state, "up"));
+        unlink(in(*state, "tidy"));
+        srun_is(state, "trap 'touch $dir/tidy; exit 1' INT\n"
+                       "touch $dir/up; while :; do sleep 0.05; done");
+        /* As in srun, where all threads block them. */
+        sigemptyset(&set);
+        sigaddset(&set, signals[i]);
+        sigprocmask(SIG_BLOCK, &set, &old);
+        sender = fork();
+        if (sender == 0) {
+            for (int k = 0; k < 200 && access(in(*state, "up"), F_OK) != 0; k++)
+                usleep(20000);
+            kill(me, signals[i]);
+            _exit(0);
+        }
+        assert_int_equal(run(state, &err), -1);
+        sigprocmask(SIG_SETMASK, &old, NULL);
+        assert_error(&err, PBC_EXIT_FAILED, "interrupted");
+        assert_true(ms() - began < 8000);
+        assert_int_equal(access(in(*state, "tidy"), F_OK), 0);
+        waitpid(sender, NULL, 0);
+    }
+}
+
+static void out_of_time(void **state)
+{
+    struct pbc_output out;
+    char *argv[] = {site.srun, NULL};
+    struct pbc_child child = {.argv = argv, .envp = argv + 1, .seconds = 1, .output = &out};
+    enum pbc_child_end end;
+    struct pbc_error err;
+    int64_t began = ms();
+    int status;
+
+    srun_is(state, "trap 'exit 9' INT; while :; do /bin/sleep 0.05; done");
+    pbc_output_init(&out, 2, 1);
+    assert_int_equal(pbc_child_run(&child, &end, &status, &err), 0);
+    assert_int_equal(end, PBC_CHILD_TIMEOUT);
+    assert_true(ms() - began >= 1000 && ms() - began < 5000);
+    assert_int_equal(WEXITSTATUS(status), 9);
+}
+
+static void stubborn(void **state)
+{
+    struct pbc_output out;
+    char *argv[] = {site.srun, NULL};
+    struct pbc_child child = {.argv = argv, .envp = argv + 1, .seconds = 1, .output = &out};
+    enum pbc_child_end end;
+    struct pbc_error err;
+    int64_t began = ms();
+    int status;
+
+    srun_is(state, "trap '' INT TERM; while :; do /bin/sleep 0.05; done");
+    pbc_output_init(&out, 2, 1);
+    assert_int_equal(pbc_child_run(&child, &end, &status, &err), 0);
+    assert_true(ms() - began < 12000);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+static int die_while_waiting(void *arg)
+{
+    struct pbc_error err;
+
+    (void)arg;
+    alarm(1); /* ends this process without a handler */
+    (void)pbc_launch(&launch, &err);
+    return 0;
+}
+
+static void child_ends_with_its_parent(void **state)
+{
+    pid_t pid;
+    int status;
+
+    unlink(in(*state, "ended"));
+    srun_is(state, "trap 'touch $dir/ended; exit' TERM; while :; do /bin/sleep 0.05; done");
+    pid = fork();
+    if (pid == 0)
+        _exit(die_while_waiting(NULL));
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM);
+    for (int i = 0; i < 100 && access(in(*state, "ended"), F_OK) != 0; i++)
+        usleep(20000);
+    assert_int_equal(access(in(*state, "ended"), F_OK), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(command, setup),
+        cmocka_unit_test_setup(command_of_one_node, setup),
+        cmocka_unit_test_setup(command_with_an_address_and_all_bundles, setup),
+        cmocka_unit_test_setup(environment_is_built_from_nothing, setup),
+        cmocka_unit_test_setup(environment_with_another_configuration, setup),
+        cmocka_unit_test_setup(pauses_grow, setup),
+        cmocka_unit_test_setup(success, setup),
+        cmocka_unit_test_setup(failure_with_a_reason, setup),
+        cmocka_unit_test_setup(failure_without_a_reason, setup),
+        cmocka_unit_test_setup(an_error_line_and_success_is_success, setup),
+        cmocka_unit_test_setup(death_by_a_signal, setup),
+        cmocka_unit_test_setup(srun_is_missing, setup),
+        cmocka_unit_test_setup(again_and_then_success, setup),
+        cmocka_unit_test_setup(again_by_exit_code_until_it_is_enough, setup),
+        cmocka_unit_test_setup(child_inherits_nothing, setup),
+        cmocka_unit_test_setup(other_children_are_left_alone, setup),
+        cmocka_unit_test_setup(ignored_children_are_waited_for, setup),
+        cmocka_unit_test_setup(who_keeps_the_pipe_does_not_keep_us, setup),
+        cmocka_unit_test_setup(closed_standard_files, setup),
+        cmocka_unit_test_setup(much_output, setup),
+        cmocka_unit_test_setup(interrupted, setup),
+        cmocka_unit_test_setup(out_of_time, setup),
+        cmocka_unit_test_setup(stubborn, setup),
+        cmocka_unit_test_setup(child_ends_with_its_parent, setup),
+    };
+
+    return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);
+}

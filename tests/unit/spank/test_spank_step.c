@@ -1,0 +1,378 @@
+/* Tasks: the job's directory, the staged tree, the batch script. */
+#include "port_fake.h"
+
+#include "bundle.h"
+#include "context.h"
+#include "launch.h"
+#include "store.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define SP  ((struct spank_handle *)NULL)
+#define SET "0123456789abcdef0123456789abcdef"
+
+static char store_key[4200], store[4100];
+static char *words[] = {store_key};
+
+/* ---- the staging step: writes a manifest, as the agents would ---- */
+
+static struct {
+    int calls, rc, in_client, verbose;
+    uint32_t count;
+    char nodes[256], set[PBC_SET_ID_LEN + 1], conf[64];
+} step;
+
+static void manifest(const char *set)
+{
+    char text[512], path[4300];
+    struct pbc_error err;
+    int n = snprintf(text, sizeof(text),
+                     "pbcast-manifest=1\nset=%s\nprofile=generic\nbytes=1\nfiles=1\nnodes=n1\n"
+                     "libdir=lib\n",
+                     set);
+
+    assert_int_equal(pbc_store_make(store, 7, geteuid(), getegid(), &err), 0);
+    snprintf(path, sizeof(path), "%s/7/%s.manifest", store, set);
+    make_file(path, text, (size_t)n);
+}
+
+int pbc_launch(const struct pbc_launch *l, struct pbc_error *err)
+{
+    step.calls++;
+    step.in_client = l->in_client;
+    step.verbose = l->verbose;
+    step.count = l->count;
+    strcpy(step.nodes, l->nodes);
+    strcpy(step.set, l->set);
+    strcpy(step.conf, l->slurm_conf != NULL ? l->slurm_conf : "");
+    if (step.rc < 0)
+        return pbc_fail(err, PBC_EXIT_PEER, "node n2: lost");
+    if (step.rc == 0)
+        manifest(l->set);
+    return 0;
+}
+
+static int setup(void **state)
+{
+    struct pbc_error err;
+
+    fake_setup(NULL);
+    memset(&step, 0, sizeof(step));
+    snprintf(store, sizeof(store), "%s/store", (const char *)*state);
+    snprintf(store_key, sizeof(store_key), "store=%s", store);
+    assert_int_equal(pbc_store_purge(store, 7, &err), 0);
+    fake.ctx = PBC_CTX_STEPD;
+    make_file(in(*state, "a.tar.gz"), FAKE_GZIP, 20);
+    return 0;
+}
+
+static int task(void)
+{
+    return pbc_step_task(SP, 1, words);
+}
+
+/* ---- task_init_privileged ---- */
+
+static void root_makes_the_directory_in_the_staging_step_only(void **state)
+{
+    char path[4200];
+
+    (void)state;
+    snprintf(path, sizeof(path), "%s/7", store);
+    assert_int_equal(pbc_step_privileged(SP, 1, words), 0);
+    assert_false(exists(path));
+    fake_setenv("SLURM_PBCAST_STEP", "yes");
+    assert_int_equal(pbc_step_privileged(SP, 1, words), 0);
+    assert_false(exists(path));
+    fake_setenv("SLURM_PBCAST_STEP", "1");
+    fake.step.kind = PBC_STEP_BATCH; /* a user's trick */
+    assert_int_equal(pbc_step_privileged(SP, 1, words), 0);
+    assert_false(exists(path));
+    fake.step.kind = PBC_STEP_NORMAL;
+    assert_int_equal(pbc_step_privileged(SP, 1, words), 0);
+    assert_true(exists(path));
+    assert_log_lines(0);
+}
+
+static void root_refuses_what_lies_in_the_way(void **state)
+{
+    struct pbc_error err;
+    char path[4200];
+
+    (void)state;
+    assert_int_equal(pbc_store_make(store, 7, geteuid(), getegid(), &err), 0);
+    snprintf(path, sizeof(path), "%s/7", store);
+    assert_int_equal(chmod(path, 0777), 0);
+    fake_setenv("SLURM_PBCAST_STEP", "1");
+    assert_int_equal(pbc_step_privileged(SP, 1, words), -1);
+    assert_log_lines(1);
+    assert_logged("node ");
+    assert_logged(path);
+}
+
+static void root_without_a_step_or_a_site(void **state)
+{
+    char wrong[] = "wrong";
+    char *argv[] = {wrong};
+
+    (void)state;
+    fake_setenv("SLURM_PBCAST_STEP", "1");
+    assert_int_equal(pbc_step_privileged(SP, 1, argv), -1);
+    fake.no_step = 1;
+    assert_int_equal(pbc_step_privileged(SP, 1, words), 0);
+}
+
+/* ---- task_init of a step ---- */
+
+static void tasks_without_bundles_are_left_alone(void **state)
+{
+    static const enum pbc_step_kind kinds[] = {PBC_STEP_NORMAL, PBC_STEP_BATCH,
+                                               PBC_STEP_INTERACTIVE, PBC_STEP_EXTERN};
+
+    (void)state;
+    for (size_t i = 0; i < 4; i++) {
+        fake.step.kind = kinds[i];
+        fake_setenv("PATH", "/bin");
+        assert_int_equal(task(), 0);
+        assert_string_equal(fake_getenv("PATH"), "/bin");
+        assert_null(fake_getenv("PBCAST_ROOT"));
+    }
+    assert_log_lines(0);
+    assert_int_equal(step.calls, 0);
+}
+
+static void a_task_enters_the_tree(void **state)
+{
+    char root[4300], want[4400];
+
+    (void)state;
+    manifest(SET);
+    fake_setenv("SLURM_PBCAST_SET", SET);
+    fake_setenv("SLURM_PBCAST_BUNDLES", "/a.tar.gz");
+    fake_setenv("PATH", "/usr/bin:/bin");
+    fake_setenv("PMIX_RANK", "3");
+    assert_int_equal(task(), 0);
+    snprintf(root, sizeof(root), "%s/7/" SET, store);
+    assert_string_equal(fake_getenv("PBCAST_ROOT"), root);
+    snprintf(want, sizeof(want), "%s/bin:/usr/bin:/bin", root);
+    assert_string_equal(fake_getenv("PATH"), want);
+    snprintf(want, sizeof(want), "%s/lib", root);
+    assert_string_equal(fake_getenv("LD_LIBRARY_PATH"), want);
+    assert_string_equal(fake_getenv("PMIX_RANK"), "3");
+
+    /* a task of a step in a relocated script: nothing is said twice */
+    assert_int_equal(task(), 0);
+    assert_string_equal(fake_getenv("LD_LIBRARY_PATH"), want);
+    assert_int_equal(step.calls, 0);
+    assert_log_lines(0);
+}
+
+static void a_task_without_a_path_keeps_the_system(void **state)
+{
+    (void)state;
+    manifest(SET);
+    fake_setenv("SLURM_PBCAST_SET", SET);
+    assert_int_equal(task(), 0);
+    assert_non_null(strstr(fake_getenv("PATH"), "/bin:/usr/local/bin:/usr/bin:/bin"));
+}
+
+static void the_python_profile(void **state)
+{
+    static const char text[] =
+        "pbcast-manifest=1\nset=" SET "\nprofile=python\npython=3.11\nbytes=1\nfiles=1\nnodes=n1\n";
+    char path[4300];
+
+    (void)state;
+    manifest(SET);
+    snprintf(path, sizeof(path), "%s/7/" SET ".manifest", store);
+    make_file(path, text, sizeof(text) - 1);
+    fake_setenv("SLURM_PBCAST_SET", SET);
+    fake_setenv("PYTHONPATH", "/home/u/site");
+    fake_setenv("PYTHONUSERBASE", "/home/u/.local");
+    assert_int_equal(task(), 0);
+    path[strlen(path) - strlen(".manifest")] = '\0';
+    assert_string_equal(fake_getenv("PYTHONHOME"), path);
+    assert_null(fake_getenv("PYTHONPATH"));
+    assert_string_equal(fake_getenv("PYTHONNOUSERSITE"), "1");
+}
+
+static void a_node_that_lacks_the_set(void **state)
+{
+    (void)state;
+    fake_setenv("SLURM_PBCAST_SET", SET);
+    assert_int_equal(task(), -1);
+    assert_log_lines(1);
+    assert_logged("node ");
+    assert_logged(SET);
+    assert_logged("is not staged here");
+    /* the directory is there, the set is not */
+    manifest("ffffffffffffffffffffffffffffffff");
+    assert_int_equal(task(), -1);
+    assert_log_lines(2);
+    /* the node's other tasks say nothing */
+    fake.local_task = 3;
+    assert_int_equal(task(), -1);
+    assert_log_lines(2);
+}
+
+static void sets_and_manifests_out_of_form(void **state)
+{
+    static const char *const names[] = {"", "../../etc", "0123", SET "0",
+                                        "0123456789ABCDEF0123456789abcdef"};
+    char path[4300];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        fake_setenv("SLURM_PBCAST_SET", names[i]);
+        assert_int_equal(task(), -1);
+        assert_logged("is not the name of a set");
+    }
+    manifest(SET);
+    snprintf(path, sizeof(path), "%s/7/" SET ".manifest", store);
+    make_file(path, "rubbish\n", 8);
+    fake_setenv("SLURM_PBCAST_SET", SET);
+    fake_reset();
+    fake_setenv("SLURM_PBCAST_SET", SET);
+    assert_int_equal(task(), -1);
+    assert_log_lines(1);
+    assert_logged("manifest");
+}
+
+static void bundles_that_nobody_staged(void **state)
+{
+    (void)state;
+    fake_setenv("SLURM_PBCAST_BUNDLES", "/data/a.tar.gz");
+    assert_int_equal(task(), -1);
+    assert_log_lines(1);
+    assert_logged("/data/a.tar.gz");
+    fake.step.kind = PBC_STEP_INTERACTIVE;
+    assert_int_equal(task(), 0);
+    fake.step.kind = PBC_STEP_EXTERN;
+    assert_int_equal(task(), 0);
+}
+
+static void agents_are_not_relocated(void **state)
+{
+    (void)state;
+    fake_setenv("SLURM_PBCAST_STEP", "1");
+    fake_setenv("SLURM_PBCAST_BUNDLES", "/data/a.tar.gz");
+    assert_int_equal(task(), 0);
+    assert_null(fake_getenv("PBCAST_ROOT"));
+}
+
+static void an_environment_that_takes_no_more(void **state)
+{
+    (void)state;
+    manifest(SET);
+    fake_setenv("SLURM_PBCAST_SET", SET);
+    fake.no_setenv = "LD_LIBRARY_PATH";
+    assert_int_equal(task(), -1);
+    assert_logged("LD_LIBRARY_PATH");
+}
+
+/* ---- the batch script ---- */
+
+static void batch(void **state)
+{
+    fake.step.kind = PBC_STEP_BATCH;
+    fake_setenv("SLURM_PBCAST_BUNDLES", in(*state, "a.tar.gz"));
+    fake_setenv("SLURM_PBCAST_VERBOSE", "2");
+    fake_setenv("SLURM_JOB_NODELIST", "n1,n2,n3");
+    fake_setenv("SLURM_JOB_NUM_NODES", "3");
+}
+
+static void the_script_starts_in_the_tree(void **state)
+{
+    batch(state);
+    setenv("SLURM_CONF", "/daemon.conf", 1);
+    fake_setenv("SLURM_CONF", "/users.conf");
+    fake_setenv("SLURM_PBCAST_STEP", "1"); /* a user's trick */
+    fake_setenv("SLURM_PBCAST_SET", SET);  /* and a stale name */
+    assert_int_equal(task(), 0);
+    assert_int_equal(step.calls, 1);
+    assert_int_equal(step.count, 3);
+    assert_string_equal(step.nodes, "n1,n2,n3");
+    assert_string_equal(step.conf, "/daemon.conf");
+    assert_int_equal(step.in_client, 0);
+    assert_int_equal(step.verbose, 2);
+    assert_string_equal(fake_getenv("SLURM_PBCAST_SET"), step.set);
+    assert_string_not_equal(step.set, SET);
+    assert_non_null(strstr(fake_getenv("PBCAST_ROOT"), step.set));
+}
+
+static void the_script_does_not_start_when_staging_fails(void **state)
+{
+    batch(state);
+    step.rc = -1;
+    assert_int_equal(task(), -1);
+    assert_log_lines(1);
+    assert_logged("node n2: lost");
+    assert_null(fake_getenv("PBCAST_ROOT"));
+}
+
+static void the_script_does_not_start_without_a_manifest(void **state)
+{
+    batch(state);
+    step.rc = 1; /* the step says that all is well */
+    assert_int_equal(task(), -1);
+    assert_logged("is not staged here");
+}
+
+static void bundles_that_have_gone(void **state)
+{
+    batch(state);
+    unlink(in(*state, "a.tar.gz"));
+    assert_int_equal(task(), -1);
+    assert_int_equal(step.calls, 0);
+    assert_log_lines(1);
+    assert_logged("a.tar.gz");
+}
+
+static void node_lists_that_are_none(void **state)
+{
+    static const char *const table[][2] = {
+        {"n1,n2", "3"},       {"n1,n2,n3", "0"},   {"n1,n2,n3", "3x"},
+        {"n1,n2,n3", NULL},   {NULL, "3"},         {"", "0"},
+        {"n1 n2,n3,n4", "3"}, {"n1,n2,n3\n", "3"}, {"--jobid=1,n2,n$", "3"},
+    };
+
+    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+        fake_reset();
+        batch(state);
+        fake_setenv("SLURM_JOB_NODELIST", table[i][0]);
+        fake_setenv("SLURM_JOB_NUM_NODES", table[i][1]);
+        assert_int_equal(task(), -1);
+        assert_log_lines(1);
+        assert_logged("SLURM_JOB_NODELIST");
+    }
+    assert_int_equal(step.calls, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(root_makes_the_directory_in_the_staging_step_only, setup),
+        cmocka_unit_test_setup(root_refuses_what_lies_in_the_way, setup),
+        cmocka_unit_test_setup(root_without_a_step_or_a_site, setup),
+        cmocka_unit_test_setup(tasks_without_bundles_are_left_alone, setup),
+        cmocka_unit_test_setup(a_task_enters_the_tree, setup),
+        cmocka_unit_test_setup(a_task_without_a_path_keeps_the_system, setup),
+        cmocka_unit_test_setup(the_python_profile, setup),
+        cmocka_unit_test_setup(a_node_that_lacks_the_set, setup),
+        cmocka_unit_test_setup(sets_and_manifests_out_of_form, setup),
+        cmocka_unit_test_setup(bundles_that_nobody_staged, setup),
+        cmocka_unit_test_setup(agents_are_not_relocated, setup),
+        cmocka_unit_test_setup(an_environment_that_takes_no_more, setup),
+        cmocka_unit_test_setup(the_script_starts_in_the_tree, setup),
+        cmocka_unit_test_setup(the_script_does_not_start_when_staging_fails, setup),
+        cmocka_unit_test_setup(the_script_does_not_start_without_a_manifest, setup),
+        cmocka_unit_test_setup(bundles_that_have_gone, setup),
+        cmocka_unit_test_setup(node_lists_that_are_none, setup),
+    };
+
+    return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);
+}

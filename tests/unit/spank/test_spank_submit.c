@@ -1,0 +1,389 @@
+/* srun, sbatch and salloc: what is refused, what the job remembers, when a step is started. */
+#include "port_fake.h"
+
+#include "bundle.h"
+#include "context.h"
+#include "launch.h"
+#include "manifest.h"
+#include "options.h"
+#include "store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define SP ((struct spank_handle *)NULL)
+
+/* ---- the staging step ---- */
+
+static struct {
+    int calls;
+    int rc;
+    int in_client, verbose;
+    uint32_t job, count;
+    char set[PBC_SET_ID_LEN + 1], nodes[64], first[PBC_PATH_MAX], conf[64];
+} step;
+
+int pbc_launch(const struct pbc_launch *l, struct pbc_error *err)
+{
+    step.calls++;
+    step.in_client = l->in_client;
+    step.verbose = l->verbose;
+    step.job = l->job;
+    step.count = l->count;
+    strcpy(step.set, l->set);
+    strcpy(step.nodes, l->nodes);
+    strcpy(step.first, l->bundles->item[0].path);
+    strcpy(step.conf, l->slurm_conf != NULL ? l->slurm_conf : "");
+    return step.rc == 0 ? 0 : pbc_fail(err, PBC_EXIT_NOSPACE, "node n2: no space");
+}
+
+/* ---- */
+
+static char store_key[4200];
+static char *words[] = {store_key};
+
+static int setup(void **state)
+{
+    static int registered;
+
+    fake_setup(NULL);
+    memset(&step, 0, sizeof(step));
+    snprintf(store_key, sizeof(store_key), "store=%s/store", (const char *)*state);
+    make_file(in(*state, "a.tar.gz"), FAKE_GZIP, 20);
+    make_file(in(*state, "b.tar.gz"), FAKE_GZIP "x", 21);
+    make_file(in(*state, "text"), "text", 4);
+    /* The callbacks keep their values: this is the twin's test unless a test gives the option. */
+    if (!registered++)
+        assert_int_equal(pbc_options_register(SP), 0);
+    return 0;
+}
+
+static int options_hook(void)
+{
+    return pbc_submit_options(1, words);
+}
+
+static void assert_forgotten(void)
+{
+    assert_null(getenv("SLURM_PBCAST_BUNDLES"));
+    assert_null(getenv("SLURM_PBCAST_ASKED"));
+    assert_null(getenv("SLURM_PBCAST_VERBOSE"));
+    assert_null(getenv("SLURM_PBCAST_SET"));
+}
+
+static void a_job_without_bundles(void **state)
+{
+    static const enum pbc_context all[] = {PBC_CTX_SRUN, PBC_CTX_ALLOCATOR};
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        fake.ctx = all[i];
+        setenv("SLURM_PBCAST_SET", "stale", 1);
+        setenv("SLURM_PBCAST_BUNDLES", "/stale", 1); /* and no SLURM_JOB_ID */
+        setenv("SLURM_PBCAST_ASKED", "stale", 1);
+        assert_int_equal(options_hook(), 0);
+        assert_forgotten();
+        assert_int_equal(pbc_submit_stage(SP), 0);
+    }
+    assert_int_equal(step.calls, 0);
+    assert_int_equal(fake.asked, 0);
+    assert_log_lines(0);
+}
+
+static void a_wrong_site_key_is_found_without_bundles(void **state)
+{
+    char key[] = "colour=red";
+    char *argv[] = {key};
+
+    (void)state;
+    assert_int_equal(pbc_submit_options(1, argv), -1);
+    assert_log_lines(1);
+    assert_logged("plugstack.conf: ");
+    assert_logged("colour");
+}
+
+static void what_the_job_remembers(void **state)
+{
+    char want[8400];
+
+    assert_int_equal(chdir(*state), 0);
+    setenv("PBCAST_BUNDLE", "a.tar.gz,./b.tar.gz", 1);
+    setenv("PBCAST_VERBOSE", "2", 1);
+    setenv("SLURM_PBCAST_SET", "stale", 1);
+    fake.ctx = PBC_CTX_ALLOCATOR;
+    assert_int_equal(options_hook(), 0);
+    snprintf(want, sizeof(want), "%s/a.tar.gz,%s/b.tar.gz", (const char *)*state,
+             (const char *)*state);
+    assert_string_equal(getenv("SLURM_PBCAST_BUNDLES"), want);
+    assert_string_equal(getenv("SLURM_PBCAST_ASKED"), "a.tar.gz,./b.tar.gz");
+    assert_string_equal(getenv("SLURM_PBCAST_VERBOSE"), "2");
+    assert_null(getenv("SLURM_PBCAST_SET"));
+    assert_log_lines(0);
+}
+
+static void an_srun_of_the_job_takes_over(void **state)
+{
+    setenv("SLURM_JOB_ID", "7", 1);
+    setenv("SLURM_PBCAST_BUNDLES", in(*state, "a.tar.gz"), 1);
+    setenv("SLURM_PBCAST_ASKED", "a.tar.gz", 1);
+    setenv("SLURM_PBCAST_VERBOSE", "3", 1);
+    setenv("PBCAST_BUNDLE", "/no/such.tar", 1);
+    assert_int_equal(chdir("/"), 0);
+    assert_int_equal(options_hook(), 0);
+    assert_string_equal(getenv("SLURM_PBCAST_BUNDLES"), in(*state, "a.tar.gz"));
+    assert_string_equal(getenv("SLURM_PBCAST_ASKED"), "a.tar.gz");
+    assert_int_equal(pbc_submit_stage(SP), 0);
+    assert_int_equal(step.verbose, 3);
+    assert_string_equal(step.first, in(*state, "a.tar.gz"));
+}
+
+static void refusals(void **state)
+{
+    static const struct {
+        const char *list, *verbose, *word;
+    } table[] = {
+        {"/no/such.tar", NULL, "/no/such.tar"},
+        {"/etc", NULL, "/etc"},
+        {",", NULL, ""},
+        {"text", NULL, "text"},
+        {"a.tar.gz,text", NULL, "text"},
+        {"a.tar.gz", "loud", "PBCAST_VERBOSE"},
+    };
+
+    assert_int_equal(chdir(*state), 0);
+    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+        fake_setup(NULL);
+        setenv("PBCAST_BUNDLE", table[i].list, 1);
+        if (table[i].verbose != NULL)
+            setenv("PBCAST_VERBOSE", table[i].verbose, 1);
+        assert_int_equal(options_hook(), -1);
+        assert_log_lines(1);
+        assert_logged(table[i].word);
+        assert_null(getenv("SLURM_PBCAST_BUNDLES"));
+        /* and should srun go on, an `optional` line, it stages nothing */
+        assert_int_equal(pbc_submit_stage(SP), 0);
+        assert_int_equal(step.calls, 0);
+    }
+}
+
+static void a_list_too_long_for_the_environment(void **state)
+{
+    char name[256], dir[4096], list[70000] = "";
+
+    /* 64 bundles below a path of 2000 bytes: short as it is asked, too long when it is resolved */
+    snprintf(dir, sizeof(dir), "%s", (const char *)*state);
+    memset(name, 'd', 200);
+    name[200] = '\0';
+    for (int i = 0; i < 10; i++) {
+        strcat(strcat(dir, "/"), name);
+        assert_int_equal(mkdir(dir, 0755), 0);
+    }
+    make_file(in(dir, "a.tar.gz"), FAKE_GZIP, 20);
+    assert_int_equal(chdir(dir), 0);
+    for (int i = 0; i < PBC_BUNDLES_MAX; i++)
+        strcat(strcat(list, i > 0 ? "," : ""), "a.tar.gz");
+    setenv("PBCAST_BUNDLE", list, 1);
+    assert_int_equal(options_hook(), -1);
+    assert_log_lines(1);
+    assert_logged("longer than");
+    assert_int_equal(chdir("/"), 0);
+}
+
+static void the_staging_step_is_left_alone(void **state)
+{
+    (void)state;
+    setenv("SLURM_PBCAST_STEP", "1", 1);
+    setenv("SLURM_JOB_ID", "7", 1);
+    assert_int_equal(options_hook(), 0);
+    assert_int_equal(pbc_submit_stage(SP), 0);
+    assert_int_equal(step.calls, 0);
+    assert_log_lines(0);
+}
+
+static void a_user_does_not_pose_as_the_staging_step(void **state)
+{
+    setenv("SLURM_PBCAST_STEP", "1", 1);
+    setenv("PBCAST_BUNDLE", in(*state, "a.tar.gz"), 1);
+    assert_int_equal(options_hook(), -1);
+    assert_log_lines(1);
+    assert_logged("SLURM_PBCAST_STEP");
+}
+
+static void ready(void **state)
+{
+    setenv("PBCAST_BUNDLE", in(*state, "a.tar.gz"), 1);
+    setenv("SLURM_CONF", "/etc/other.conf", 1);
+    assert_int_equal(options_hook(), 0);
+}
+
+static void srun_stages_over_its_nodes(void **state)
+{
+    ready(state);
+    fake.nodes = "n4,n9";
+    assert_int_equal(pbc_submit_stage(SP), 0);
+    assert_int_equal(step.calls, 1);
+    assert_int_equal(step.job, 7);
+    assert_int_equal(step.count, 2);
+    assert_string_equal(step.nodes, "n4,n9");
+    assert_string_equal(step.conf, "/etc/other.conf");
+    assert_int_equal(step.in_client, 1);
+    assert_true(pbc_set_id_valid(step.set));
+    assert_string_equal(getenv("SLURM_PBCAST_SET"), step.set);
+    assert_log_lines(0);
+}
+
+static void a_failed_step_ends_srun(void **state)
+{
+    ready(state);
+    step.rc = -1;
+    assert_int_equal(pbc_submit_stage(SP), -1);
+    assert_null(getenv("SLURM_PBCAST_SET"));
+    assert_log_lines(1);
+    assert_logged("node n2: no space");
+}
+
+static void no_word_from_slurm(void **state)
+{
+    ready(state);
+    fake.nodes = NULL;
+    errno = ETIMEDOUT;
+    assert_int_equal(pbc_submit_stage(SP), -1);
+    assert_log_lines(1);
+    assert_logged("nodes of step 7.0");
+    fake_reset();
+    fake.no_step = 1;
+    assert_int_equal(pbc_submit_stage(SP), -1);
+    assert_int_equal(step.calls, 0);
+}
+
+static void the_interactive_step_stages_nothing(void **state)
+{
+    ready(state);
+    fake.step.kind = PBC_STEP_INTERACTIVE;
+    assert_int_equal(pbc_submit_stage(SP), 0);
+    assert_int_equal(step.calls, 0);
+    assert_null(getenv("SLURM_PBCAST_SET"));
+}
+
+/* Write the manifest of the set that `ready` asks for. */
+static void stage_here(void **state, const char *nodes)
+{
+    char text[512], name[64];
+    char id[PBC_SET_ID_LEN + 1];
+    struct pbc_bundles list;
+    struct pbc_error err;
+    int n, fd;
+
+    assert_int_equal(pbc_bundles_parse(in(*state, "a.tar.gz"), &list, &err), 0);
+    assert_int_equal(pbc_bundles_probe(&list, &err), 0);
+    pbc_bundles_id(&list, id);
+    pbc_bundles_free(&list);
+    assert_int_equal(pbc_store_make(in(*state, "store"), 7, geteuid(), getegid(), &err), 0);
+    fd = pbc_store_open(in(*state, "store"), 7, geteuid(), &err);
+    assert_true(fd >= 0);
+    close(fd);
+    n = snprintf(text, sizeof(text),
+                 "pbcast-manifest=1\nset=%s\nprofile=generic\nbytes=1\nfiles=1\nnodes=%s\n", id,
+                 nodes);
+    snprintf(name, sizeof(name), "store/7/%s.manifest", id);
+    make_file(in(*state, name), text, (size_t)n);
+}
+
+static void a_staged_set_starts_no_step(void **state)
+{
+    stage_here(state, "n1,n2,n3");
+    ready(state);
+    assert_int_equal(pbc_submit_stage(SP), 0);
+    assert_int_equal(step.calls, 0);
+    assert_true(pbc_set_id_valid(getenv("SLURM_PBCAST_SET")));
+}
+
+static void more_nodes_than_are_staged(void **state)
+{
+    stage_here(state, "n1,n3");
+    ready(state);
+    assert_int_equal(pbc_submit_stage(SP), 0);
+    assert_int_equal(step.calls, 1);
+    stage_here(state, "");
+    assert_int_equal(pbc_submit_stage(SP), 0);
+    assert_int_equal(step.calls, 2);
+}
+
+static void another_bundle_of_the_same_name(void **state)
+{
+    stage_here(state, "n1,n2");
+    make_file(in(*state, "a.tar.gz"), FAKE_GZIP "rebuilt", 27);
+    ready(state);
+    assert_int_equal(pbc_submit_stage(SP), 0);
+    assert_int_equal(step.calls, 1);
+}
+
+static void a_damaged_manifest_is_none(void **state)
+{
+    char name[64];
+
+    stage_here(state, "n1,n2");
+    ready(state);
+    assert_int_equal(pbc_submit_stage(SP), 0);
+    assert_int_equal(step.calls, 0);
+    snprintf(name, sizeof(name), "store/7/%s.manifest", getenv("SLURM_PBCAST_SET"));
+    make_file(in(*state, name), "pbcast-manifest=9\n", 18);
+    assert_int_equal(pbc_submit_stage(SP), 0);
+    assert_int_equal(step.calls, 1);
+}
+
+static void an_allocator_inherits_no_option(void **state)
+{
+    (void)state;
+    setenv(PBC_VAR_JOB_BUNDLE, "x", 1);
+    setenv(PBC_VAR_JOB_VERBOSE, "1", 1);
+    assert_int_equal(pbc_submit_init(), 0);
+    assert_non_null(getenv(PBC_VAR_JOB_BUNDLE));
+    fake.ctx = PBC_CTX_ALLOCATOR;
+    assert_int_equal(pbc_submit_init(), 0);
+    assert_null(getenv(PBC_VAR_JOB_BUNDLE));
+    assert_null(getenv(PBC_VAR_JOB_VERBOSE));
+}
+
+/* Last: the option stays given. */
+static void the_option_before_all(void **state)
+{
+    setenv("PBCAST_BUNDLE", "/no/such.tar", 1);
+    assert_int_equal(fake_option("pbcast-bundle", in(*state, "b.tar.gz"), 0), 0);
+    assert_int_equal(options_hook(), 0);
+    assert_string_equal(getenv("SLURM_PBCAST_BUNDLES"), in(*state, "b.tar.gz"));
+    assert_int_equal(fake_option("pbcast-bundle", "none", 0), 0);
+    assert_int_equal(options_hook(), 0);
+    assert_forgotten();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(a_job_without_bundles, setup),
+        cmocka_unit_test_setup(a_wrong_site_key_is_found_without_bundles, setup),
+        cmocka_unit_test_setup(what_the_job_remembers, setup),
+        cmocka_unit_test_setup(an_srun_of_the_job_takes_over, setup),
+        cmocka_unit_test_setup(refusals, setup),
+        cmocka_unit_test_setup(a_list_too_long_for_the_environment, setup),
+        cmocka_unit_test_setup(the_staging_step_is_left_alone, setup),
+        cmocka_unit_test_setup(a_user_does_not_pose_as_the_staging_step, setup),
+        cmocka_unit_test_setup(srun_stages_over_its_nodes, setup),
+        cmocka_unit_test_setup(a_failed_step_ends_srun, setup),
+        cmocka_unit_test_setup(no_word_from_slurm, setup),
+        cmocka_unit_test_setup(the_interactive_step_stages_nothing, setup),
+        cmocka_unit_test_setup(a_staged_set_starts_no_step, setup),
+        cmocka_unit_test_setup(more_nodes_than_are_staged, setup),
+        cmocka_unit_test_setup(another_bundle_of_the_same_name, setup),
+        cmocka_unit_test_setup(a_damaged_manifest_is_none, setup),
+        cmocka_unit_test_setup(an_allocator_inherits_no_option, setup),
+        cmocka_unit_test_setup(the_option_before_all, setup),
+    };
+
+    return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);
+}
