@@ -62,6 +62,7 @@ SlurmctldPidFile=/run/slurmctld.pid
 SlurmdPidFile=/run/slurmd.pid
 SlurmctldLogFile=/cluster/log/slurmctld.log
 SlurmdLogFile=/cluster/log/slurmd-%n.log
+MailProg=/bin/true
 LogTimeFormat=iso8601_ms
 SlurmdParameters=config_overrides
 ProctrackType=proctrack/linuxproc

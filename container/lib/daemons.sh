@@ -13,10 +13,20 @@ start_daemon() {
         "$@" || exit 1
         for ((i = 0; i < 600; i++)); do
             grep -q ":$port 00000000:0000 0A" /proc/net/tcp && exit 0
+            pgrep -x "$1" >/dev/null || break
             sleep 0.05
         done
-        echo "$1 on $(hostname) does not listen" >&2
-        exit 1' bash "$port" "$@"
+        echo "cluster: $1 did not start on $(hostname)" >&2
+        exit 1' bash "$port" "$@" || { printf '%s\n' "$node" >>"$STATE/run/failed"; return 1; }
+}
+
+# die_of_failed: one log tells enough when many daemons failed alike.
+die_of_failed() {
+    local node
+    read -r node <"$STATE/run/failed" || node=ctl
+    rm -f -- "$STATE/run/failed"
+    show_why "$node"
+    die "the daemon of $node did not start; all logs are in $STATE/log"
 }
 
 start_slurmctld() { start_daemon ctl 6817 slurmctld; }
@@ -65,14 +75,14 @@ node_states() { inside login sinfo -h -N -o '%N %T' 2>/dev/null; }
 # not_idle STATES: those lines of node_states that do not say idle, as one line.
 not_idle() { grep -v ' idle$' <<<"$1" | tr '\n' ';'; }
 
-# show_why NODE: the end of the logs that tell why NODE is not up.
+# show_why NODE: the end of the log that tells why NODE is not up.
 show_why() {
-    local log
-    for log in "$STATE/log/slurmctld.log" "$STATE/log/slurmd-$1.log" "$STATE/log/$1.log"; do
-        [[ -s $log ]] || continue
-        printf -- '--- end of %s\n' "$log" >&2
-        tail -n 15 -- "$log" >&2
-    done
+    local log=$STATE/log/slurmd-$1.log
+    [[ $1 != ctl ]] || log=$STATE/log/slurmctld.log
+    [[ -s $log ]] || log=$STATE/log/$1.log
+    [[ -s $log ]] || return 0
+    printf -- '--- end of %s\n' "$log" >&2
+    tail -n 15 -- "$log" >&2
 }
 
 # wait_up SECONDS: until every node is idle (or busy with a job).

@@ -19,10 +19,14 @@ shape() {
 
 shape_one() { shape "$1" "$RATE"; }
 
+check_rate() {
+    [[ $1 == off || $1 =~ ^[0-9.]+[kmgt]?(bit|bps)$ ]] ||
+        die "rate '$1' is not a rate of tc(8), such as 1gbit or 200mbit"
+}
+
 cmd_rate() {
     (($# == 2)) || die "usage: cluster rate NODE|all RATE|off"
-    [[ $2 == off || $2 =~ ^[0-9.]+[kmgt]?(bit|bps)$ ]] ||
-        die "rate '$2' is not a rate of tc(8), such as 1gbit or 200mbit"
+    check_rate "$2"
     local names
     names=$(select_nodes "$1") || exit 1
     mapfile -t names <<<"$names"

@@ -43,6 +43,7 @@ cmd_up() {
     fi
     [[ $cpus =~ ^[1-9][0-9]*$ ]] || die "up: --cpus '$cpus' is not a number"
     [[ $store =~ ^[0-9]+[kmgKMG%]?$ ]] || die "up: --store-size '$store' is not a size"
+    [[ -z $rate ]] || check_rate "$rate"
     [[ -z $prefix || -d $prefix ]] || die "up: --prefix '$prefix' is not a directory"
     [[ $EUID == 0 ]] || die "must be run as root"
     local tool
@@ -68,8 +69,8 @@ cmd_up() {
     local names
     mapfile -t names < <(node_names)
     add_nodes ctl login "${names[@]}"
-    start_slurmctld
-    for_nodes start_slurmd "${names[@]}" || die "a slurmd did not start; see $STATE/log"
+    start_slurmctld || die_of_failed
+    for_nodes start_slurmd "${names[@]}" || die_of_failed
     wait_up 60 || exit 1
     [[ -z $rate ]] || cmd_rate all "$rate"
     trap - EXIT INT TERM
