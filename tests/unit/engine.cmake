@@ -3,6 +3,14 @@
 add_library(pbc_engine_test_support STATIC engine_support.c)
 target_link_libraries(pbc_engine_test_support PUBLIC pbc_test_support pbc_engine PkgConfig::ARCHIVE
                       PkgConfig::SODIUM Threads::Threads)
+if(ISAL_FOUND)
+    target_compile_definitions(pbc_engine_test_support PUBLIC PBC_HAVE_ISAL)
+endif()
+if(ZSTD_FOUND)
+    pkg_check_modules(ZSTD QUIET IMPORTED_TARGET libzstd) # here as well: targets have a scope
+    target_compile_definitions(pbc_engine_test_support PUBLIC PBC_HAVE_ZSTD)
+    target_link_libraries(pbc_engine_test_support PUBLIC PkgConfig::ZSTD)
+endif()
 
 # pbc_engine_test(<what> [SOURCES <more>...])
 function(pbc_engine_test what)
@@ -12,6 +20,7 @@ endfunction()
 
 pbc_engine_test(beneath)
 pbc_engine_test(chunk)
+pbc_engine_test(decode)
 pbc_engine_test(links)
 pbc_engine_test(messages)
 pbc_engine_test(net)
