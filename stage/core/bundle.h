@@ -28,9 +28,9 @@ enum pbc_format {
 };
 
 struct pbc_bundle {
-    char *path;     /* absolute after pbc_bundles_probe; owned by the list */
-    uint64_t size;  /* bytes of the archive */
-    int64_t mtime;  /* nanoseconds since the epoch */
+    char *path;    /* absolute after pbc_bundles_probe; owned by the list */
+    uint64_t size; /* bytes of the archive */
+    int64_t mtime; /* nanoseconds since the epoch */
     uint64_t inode;
     enum pbc_format format;
 };

@@ -1,6 +1,7 @@
 /* What a staged tree holds: its interpreter and its directories of shared libraries. */
 #include "look.h"
 #include "relocate.h"
+#include "site.h"
 
 #include <limits.h>
 #include <stdbool.h>
@@ -23,15 +24,14 @@ static bool is_file(int treefd, const char *path)
 static int python_minor(const char *name)
 {
     static const char prefix[] = "python3.";
-    size_t digits;
+    unsigned long minor;
 
     if (strncmp(name, prefix, sizeof(prefix) - 1) != 0)
         return -1;
     name += sizeof(prefix) - 1;
-    digits = strspn(name, "0123456789");
-    if (digits == 0 || digits > 3 || name[digits] != '\0' || (name[0] == '0' && digits > 1))
+    if ((name[0] == '0' && name[1] != '\0') || pbc_parse_number(name, 0, 999, &minor) < 0)
         return -1;
-    return atoi(name);
+    return (int)minor;
 }
 
 /* How well bin/ fits to python3.N: 3 python3 is it, 2 python3.N is there, 1 some python3 is. */
@@ -177,7 +177,7 @@ static int list_names(int treefd, const char *path, bool (*match)(const char *na
         if (!join(full, path, name) || pbc_look_stat(treefd, full, &st) < 0 || !S_ISDIR(st.st_mode))
             continue;
         if (count < NAMES_MAX)
-            strcpy(names[count++], name);
+            memcpy(names[count++], name, strlen(name) + 1);
         else
             count = -1;
     }

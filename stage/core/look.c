@@ -110,13 +110,14 @@ static int way_follow(struct way *way)
 static int open_in_tree(int treefd, const char *path)
 {
     struct way way = {.fd = {treefd}};
+    size_t len = strlen(path);
     int fd = -1, saved;
 
-    if (strlen(path) >= sizeof(way.rest)) {
+    if (len >= sizeof(way.rest)) {
         errno = ENAMETOOLONG;
         return -1;
     }
-    strcpy(way.rest, path);
+    memcpy(way.rest, path, len + 1);
     if (way_follow(&way) == 0)
         fd = fcntl(way.fd[way.depth], F_DUPFD_CLOEXEC, 0);
     saved = errno;

@@ -98,7 +98,7 @@ static int read_python(struct pbc_manifest *m, char *value)
 {
     if (!is_python(value))
         return bad(EINVAL);
-    strcpy(m->python, value);
+    memcpy(m->python, value, strlen(value) + 1);
     return 0;
 }
 

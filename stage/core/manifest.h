@@ -30,12 +30,12 @@ struct pbc_manifest_bundle {
 struct pbc_manifest {
     char set[PBC_SET_ID_LEN + 1];
     enum pbc_profile profile;
-    char python[16];                 /* "3.11" under PBC_PROFILE_PYTHON, else "" */
-    uint64_t bytes;                  /* unpacked, of the whole set */
+    char python[16]; /* "3.11" under PBC_PROFILE_PYTHON, else "" */
+    uint64_t bytes;  /* unpacked, of the whole set */
     uint64_t files;
-    char *nodes;                     /* host list expression of the staging step; "" unknown; owned */
+    char *nodes; /* host list expression of the staging step; "" unknown; owned */
     size_t nlibdirs;
-    char *libdir[PBC_LIBDIRS_MAX];   /* relative to the tree, no "..", search order; owned */
+    char *libdir[PBC_LIBDIRS_MAX]; /* relative to the tree, no "..", search order; owned */
     size_t nbundles;
     struct pbc_manifest_bundle bundle[PBC_BUNDLES_MAX];
 };

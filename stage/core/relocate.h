@@ -28,13 +28,14 @@ struct pbc_env_ops {
 };
 
 /* Look at a staged tree and fill in profile, python and libdirs of `m`: `python` where
- * bin/python3 (or bin/python3.N) and lib/python3.N/os.py are there; libdirs are those of lib,
- * lib64, lib/<triplet>, and blas, lapack and openblas-* below <triplet>, that exist as
- * directories and hold a shared library. Follows no link out of the tree. */
+ * bin/python3 (or bin/python3.N) and lib/python3.N/os.py (or lib64/...) are there; libdirs are
+ * those of lib, lib64, lib/<triplet>, and blas, lapack, openblas-* and atlas below <triplet>, that
+ * exist as directories and hold a shared library, each once; more than PBC_LIBDIRS_MAX are refused
+ * (PBC_EXIT_REFUSED). Follows no link out of the tree. */
 int pbc_profile_detect(int treefd, struct pbc_manifest *m, struct pbc_error *err);
 
 /* What to do to a task's environment for the tree at the absolute path `root`. Pure. The caller
- * frees with pbc_env_ops_free. -1 without memory. */
+ * frees with pbc_env_ops_free. -1 without memory, or when `root` is not absolute or has a ':'. */
 int pbc_relocate(const struct pbc_manifest *m, const char *root, struct pbc_env_ops *out,
                  struct pbc_error *err);
 

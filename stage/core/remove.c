@@ -315,7 +315,7 @@ static int remove_top(struct removal *r, struct top *top, int at, const char *na
 
 static int remove_dir(struct removal *r, int at, const char *name, int nested)
 {
-    const struct timespec pause = {.tv_nsec = 10 * 1000 * 1000};
+    const struct timespec pause = {.tv_nsec = 10000000L};
     struct top top = {.nested = nested};
     int idle = 0, rc;
 

@@ -1,5 +1,6 @@
 #include "site.h"
 
+#include "store.h"
 #include "text.h"
 
 #include <arpa/inet.h>
@@ -101,7 +102,7 @@ static int set_mpi(struct pbc_site *site, const char *value)
 
     for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
         if (strcmp(value, types[i]) == 0) {
-            strcpy(site->mpi, types[i]);
+            memcpy(site->mpi, value, strlen(value) + 1);
             return 0;
         }
     }
@@ -204,7 +205,7 @@ static size_t find_key(const char *word, size_t len)
 void pbc_site_defaults(struct pbc_site *site)
 {
     memset(site, 0, sizeof(*site));
-    strcpy(site->store, "/dev/shm/pbcast");
+    strcpy(site->store, PBC_STORE_DEFAULT);
     strcpy(site->agent, PBC_AGENT_DEFAULT);
     strcpy(site->srun, "/usr/bin/srun");
     strcpy(site->mpi, "pmix");

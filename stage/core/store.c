@@ -20,8 +20,8 @@
 #define PURGE      ".purge-"
 
 /* How long to wait for another call that has made a directory and not yet given it away. */
-#define SETTLE_STEPS  100
-#define SETTLE_MILLIS 10
+#define SETTLE_STEPS 100
+#define SETTLE_NANOS 10000000L
 
 /* ---- the way to the store ---- */
 
@@ -174,7 +174,7 @@ static bool is_in_the_making(const struct stat *st, mode_t mode)
 
 static int settle(int fd, mode_t mode, uid_t uid, struct stat *st)
 {
-    const struct timespec pause = {.tv_nsec = SETTLE_MILLIS * 1000000};
+    const struct timespec pause = {.tv_nsec = SETTLE_NANOS};
 
     for (int i = 0;; i++) {
         if (fstat(fd, st) < 0)

@@ -26,8 +26,8 @@ uint32_t pbc_tree_subtree(uint32_t arity, uint32_t size, uint32_t rank);
 /* The arity, 1..PBC_ARITY_MAX, with the least predicted time to send `bytes` in chunks of `chunk`
  * bytes over links of `rate` bytes/s with `latency` seconds per hop:
  *     T(k) = k*bytes/rate + (depth(k) - 1)*(k*chunk/rate + latency) + latency
- * the pipelined broadcast of Sanders, Speck, Traeff (Parallel Computing 35, 2009), section 2. */
-uint32_t pbc_tree_arity(uint32_t size, uint64_t bytes, uint32_t chunk, double rate,
-                        double latency);
+ * the pipelined broadcast of Sanders, Speck, Traeff (Parallel Computing 35, 2009), section 2.
+ * 2 for a rate or latency that makes no sense. */
+uint32_t pbc_tree_arity(uint32_t size, uint64_t bytes, uint32_t chunk, double rate, double latency);
 
 #endif
