@@ -6,6 +6,7 @@
 
 #include <getopt.h>
 #include <locale.h>
+#include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -217,7 +218,8 @@ static int complete(struct options *o, char *host, size_t size, struct pbc_error
     return 0;
 }
 
-/* Nothing that an agent executes may gain privileges, and its memory holds the key of a run. */
+/* Nothing that it starts may gain privileges, and its memory, which has the run's key, is not
+ * written to a core file. */
 static void harden(void)
 {
     const struct rlimit none = {0, 0};
@@ -225,6 +227,8 @@ static void harden(void)
     (void)setrlimit(RLIMIT_CORE, &none);
     (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     umask(022);
+    (void)signal(SIGPIPE,
+                 SIG_IGN); /* an srun that is gone must not end us before we have cleaned up */
 }
 
 static int fail_main(const struct options *o, const struct pbc_error *err)

@@ -37,7 +37,7 @@ void pbc_report_summary(const struct pbc_run *r)
 
     if (r->conf->verbose < 1)
         return;
-    if (r->source == NULL) {
+    if (r->have.have == r->have.nodes) {
         fprintf(stderr, "pbcast: %u bundle%s already staged on %u node%s, %.1f s\n",
                 r->check.bundles, s, r->size, n, seconds(r->began, now));
         return;

@@ -13,30 +13,12 @@
 /* For the choice of the tree's shape (tree.h): a middling cluster network. */
 #define LINK_RATE    1.25e9 /* bytes/s */
 #define LINK_LATENCY 50e-6  /* seconds from one agent to the next */
+/* The shape is needed before the file system has said how large the bundles are. */
+#define NOMINAL_BYTES (256u << 20)
 
 static void note(struct pbc_run *r, const struct pbc_error *err)
 {
     pbc_run_fail(r, r->conf->node, err);
-}
-
-/* The root looks at the bundles before anybody else hears of them. */
-static int prepare_root(struct pbc_run *r, struct pbc_error *err)
-{
-    struct pbc_bundles *b = r->conf->bundles;
-
-    if (pbc_bundles_probe(b, err) != 0)
-        return -1;
-    pbc_bundles_id(b, r->check.set);
-    if (r->conf->set != NULL && strcmp(r->conf->set, r->check.set) != 0)
-        return pbc_fail(
-            err, PBC_EXIT_REFUSED,
-            "%s%s changed between the check and the staging; run it again once %s complete",
-            b->item[0].path, b->count > 1 ? " or a bundle after it" : "",
-            b->count > 1 ? "they are" : "it is");
-    r->check.bundles = (uint32_t)b->count;
-    for (size_t i = 0; i < b->count; i++)
-        r->check.bytes += b->item[i].size;
-    return 0;
 }
 
 static void fill_record(struct pbc_run *r, struct pbc_record *rec, struct pbc_address *address)
@@ -47,7 +29,6 @@ static void fill_record(struct pbc_run *r, struct pbc_record *rec, struct pbc_ad
     rec->port = address->port;
     memcpy(rec->node, r->conf->node, strlen(r->conf->node) + 1);
     if (r->rank == 0) {
-        randombytes_buf(r->key, sizeof(r->key));
         memcpy(rec->key, r->key, sizeof(rec->key));
         r->arity =
             pbc_tree_arity(r->size, r->check.bytes, PBC_CHUNK_BYTES, LINK_RATE, LINK_LATENCY);
@@ -161,9 +142,14 @@ static void prepare(struct pbc_run *r, struct pbc_address *mine)
     struct pbc_error err;
 
     r->signals = open_signals(&err);
-    if (r->signals < 0 || pbc_place_open(&r->place, conf->store, conf->job, &err) != 0 ||
-        (r->rank == 0 && prepare_root(r, &err) != 0))
+    if (r->signals < 0 || pbc_place_open(&r->place, conf->store, conf->job, &err) != 0)
         note(r, &err);
+    if (r->rank == 0) {
+        randombytes_buf(r->key, sizeof(r->key));
+        r->source = pbc_source_start(conf->bundles, r->chunks, r->key, &err);
+        if (r->source == NULL)
+            note(r, &err);
+    }
     if (r->size > 1 && (pbc_net_choose(conf->address, conf->node, mine, &err) != 0 ||
                         (r->listener = pbc_net_listen(mine, 64, &err)) < 0))
         note(r, &err);
@@ -228,7 +214,7 @@ enum pbc_exit pbc_run(const struct pbc_run_conf *conf, struct pbc_coord *coord)
     if (r->place.dirfd >= 0)
         pbc_place_close(&r->place);
     /* After a failure the reader may hang in a file system that does not answer; the end of the
-     * process takes it along. */
+     * process takes it along. Otherwise it has done its work, or was never told to. */
     if (r->source == NULL || !r->failed)
         release(r);
     return code;

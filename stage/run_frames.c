@@ -294,6 +294,27 @@ static void tell_all(struct pbc_run *r, uint8_t type)
     fail_here(r, &err);
 }
 
+/* Root: the bundles are known, and so is the set. */
+static void root_probed(struct pbc_run *r)
+{
+    const struct pbc_bundles *b = r->conf->bundles;
+    struct pbc_error err;
+
+    pbc_bundles_id(b, r->check.set);
+    if (r->conf->set != NULL && strcmp(r->conf->set, r->check.set) != 0) {
+        pbc_fail(&err, PBC_EXIT_REFUSED,
+                 "%s%s changed between the check and the staging; run it again once %s complete",
+                 b->item[0].path, b->count > 1 ? " or a bundle after it" : "",
+                 b->count > 1 ? "they are" : "it is");
+        fail_here(r, &err);
+        return;
+    }
+    r->check.bundles = (uint32_t)b->count;
+    for (size_t i = 0; i < b->count; i++)
+        r->check.bytes += b->item[i].size;
+    r->phase = PBC_PHASE_LOCK;
+}
+
 /* Root: the set is ours to stage. Ask who has it. */
 static void root_check(struct pbc_run *r)
 {
@@ -340,11 +361,11 @@ static void root_go(struct pbc_run *r)
         return;
     }
     r->phase = PBC_PHASE_STREAM;
-    r->first_byte = pbc_now_ms();
-    if (start_unpacking(r, &err) == 0)
-        r->source = pbc_source_start(r->conf->bundles, r->chunks, r->key, &err);
-    if (r->source == NULL)
+    r->first_byte = r->tick = pbc_now_ms();
+    if (start_unpacking(r, &err) != 0)
         fail_here(r, &err);
+    else
+        pbc_source_go(r->source);
 }
 
 static void sum_have_here(struct pbc_run *r)
@@ -421,8 +442,10 @@ void pbc_run_advance(struct pbc_run *r)
         return;
     if (r->phase == PBC_PHASE_CONNECT && root && all(r, is_open)) {
         r->connected = pbc_now_ms();
-        r->phase = PBC_PHASE_LOCK;
+        r->phase = PBC_PHASE_PROBE;
     }
+    if (r->phase == PBC_PHASE_PROBE && pbc_source_probed(r->source))
+        root_probed(r);
     if (r->phase == PBC_PHASE_LOCK)
         root_check(r);
     if (r->checked && !r->told_have && all(r, is_have)) {

@@ -29,6 +29,7 @@ struct pbc_peer {
 
 enum pbc_phase {
     PBC_PHASE_CONNECT, /* until all children and the parent are connected */
+    PBC_PHASE_PROBE,   /* root: its reader looks at the bundles */
     PBC_PHASE_LOCK,    /* root: another run may be staging the same set */
     PBC_PHASE_CHECK,   /* who has the set? */
     PBC_PHASE_STREAM,  /* bundles on the way */

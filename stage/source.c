@@ -10,8 +10,10 @@
 #include <time.h>
 #include <unistd.h>
 
+enum state { PROBING, PROBED, READING, STOPPED };
+
 struct pbc_source {
-    const struct pbc_bundles *list;
+    struct pbc_bundles *list;
     struct pbc_pool *pool;
     const uint8_t *key;
     struct pbc_fifo queue;
@@ -19,6 +21,8 @@ struct pbc_source {
     int fd;
 
     pthread_mutex_t lock; /* what follows */
+    pthread_cond_t changed;
+    enum state state;
     int failed;
     struct pbc_error error;
     double seconds;
@@ -138,12 +142,30 @@ static int send_bundle(struct pbc_source *s, unsigned index, int fd, struct pbc_
                        pbc_end_encode(&end, (uint8_t)index, s->key, payload), err);
 }
 
+/* Say that the list is probed, and wait for the word to go on. */
+static int wait_to_go(struct pbc_source *s, struct pbc_error *err)
+{
+    int go;
+
+    pthread_mutex_lock(&s->lock);
+    if (s->state == PROBING)
+        s->state = PROBED;
+    eventfd_write(s->fd, 1);
+    while (s->state == PROBED)
+        pthread_cond_wait(&s->changed, &s->lock);
+    go = s->state == READING;
+    pthread_mutex_unlock(&s->lock);
+    return go ? 0 : pbc_fail(err, PBC_EXIT_FAILED, "stopped");
+}
+
 static void *reader(void *arg)
 {
     struct pbc_source *s = arg;
     struct pbc_error err;
-    int rc = 0;
+    int rc = pbc_bundles_probe(s->list, &err);
 
+    if (rc == 0)
+        rc = wait_to_go(s, &err);
     for (unsigned i = 0; rc == 0 && i < s->list->count; i++) {
         int fd = open(s->list->item[i].path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 
@@ -166,7 +188,30 @@ static void *reader(void *arg)
     return NULL;
 }
 
-struct pbc_source *pbc_source_start(const struct pbc_bundles *list, struct pbc_pool *pool,
+static void set_state(struct pbc_source *s, enum state state)
+{
+    pthread_mutex_lock(&s->lock);
+    s->state = state;
+    pthread_cond_signal(&s->changed);
+    pthread_mutex_unlock(&s->lock);
+}
+
+int pbc_source_probed(struct pbc_source *s)
+{
+    int probed;
+
+    pthread_mutex_lock(&s->lock);
+    probed = s->state != PROBING;
+    pthread_mutex_unlock(&s->lock);
+    return probed;
+}
+
+void pbc_source_go(struct pbc_source *s)
+{
+    set_state(s, READING);
+}
+
+struct pbc_source *pbc_source_start(struct pbc_bundles *list, struct pbc_pool *pool,
                                     const uint8_t *key, struct pbc_error *err)
 {
     struct pbc_source *s = calloc(1, sizeof(*s));
@@ -180,6 +225,7 @@ struct pbc_source *pbc_source_start(const struct pbc_bundles *list, struct pbc_p
     s->key = key;
     s->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     pthread_mutex_init(&s->lock, NULL);
+    pthread_cond_init(&s->changed, NULL);
     if (s->fd < 0 || pbc_fifo_init(&s->queue) != 0 ||
         pthread_create(&s->thread, NULL, reader, s) != 0) {
         pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot start to read");
@@ -227,8 +273,10 @@ void pbc_source_free(struct pbc_source *s)
     if (s == NULL)
         return;
     pbc_fifo_close(&s->queue);
+    set_state(s, STOPPED);
     pthread_join(s->thread, NULL);
     pbc_fifo_destroy(&s->queue);
+    pthread_cond_destroy(&s->changed);
     pthread_mutex_destroy(&s->lock);
     close(s->fd);
     free(s);

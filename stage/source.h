@@ -1,7 +1,9 @@
 /* source.h - the root node's reader: the only one who touches the shared file system.
  *
- * A thread reads each bundle once, from the first byte to the last, into chunks of the pool, and
- * queues BEGIN, DATA .. DATA, END for each, then DONE. It stops where the pool is empty.
+ * A thread first looks at the bundles (pbc_bundles_probe), and when it is told to go on reads each
+ * of them once, from the first byte to the last, into chunks of the pool: BEGIN, DATA .. DATA, END
+ * for each, then DONE. It stops where the pool is empty. A file system that does not answer blocks
+ * this thread only, so that the root can still tell its neighbours that it lives.
  */
 #ifndef PBC_SOURCE_H
 #define PBC_SOURCE_H
@@ -11,18 +13,24 @@
 
 struct pbc_source;
 
-/* Start to read `list` (probed: the identity of each bundle must still be the same, before and
- * after it is read). Both, and `key`, are borrowed. NULL with err. */
-struct pbc_source *pbc_source_start(const struct pbc_bundles *list, struct pbc_pool *pool,
+/* Start to look at `list` (parsed), which belongs to the thread until pbc_source_probed says 1. It
+ * and `key` are borrowed. NULL with err. */
+struct pbc_source *pbc_source_start(struct pbc_bundles *list, struct pbc_pool *pool,
                                     const uint8_t *key, struct pbc_error *err);
 
-/* Readable when a chunk is queued or reading has failed. */
+/* 1 once the list is probed; a refused bundle is a failure (pbc_source_failed) instead. */
+int pbc_source_probed(struct pbc_source *s);
+
+/* Read. The identity of each bundle must still be the same, before and after it is read. */
+void pbc_source_go(struct pbc_source *s);
+
+/* Readable when the list is probed, a chunk is queued or something has failed. */
 int pbc_source_fd(const struct pbc_source *s);
 
 /* The next frame, with its reference, or NULL if there is none now. */
 struct pbc_chunk *pbc_source_next(struct pbc_source *s);
 
-/* 1 with err if reading has failed: bundle and reason named. */
+/* 1 with err if it has failed: bundle and reason named. */
 int pbc_source_failed(struct pbc_source *s, struct pbc_error *err);
 
 /* Seconds spent in read(2), and bytes read. */
