@@ -73,8 +73,13 @@ static int read_archive(struct pbc_unpack *u, struct pbc_error *err)
     while (rc == 0) {
         int got = archive_read_next_header(a, &e);
 
-        if (got == ARCHIVE_EOF)
+        if (got == ARCHIVE_EOF) {
+            /* libarchive is content with an end between two members, or two compressed frames. */
+            if (p.ended)
+                rc = pbc_fail(err, PBC_EXIT_REFUSED,
+                              "truncated: the archive has no end mark (two blocks of zeros)");
             break;
+        }
         if (got != ARCHIVE_OK && got != ARCHIVE_WARN)
             rc = pbc_archive_failed(a, NULL, err);
         else

@@ -1,6 +1,6 @@
 # Tests of the engine.
 
-add_library(pbc_engine_test_support STATIC engine_support.c)
+add_library(pbc_engine_test_support STATIC engine_support.c test_engine_unpacking.c)
 target_link_libraries(pbc_engine_test_support PUBLIC pbc_test_support pbc_engine PkgConfig::ARCHIVE
                       PkgConfig::SODIUM Threads::Threads)
 if(ISAL_FOUND)
@@ -24,6 +24,8 @@ pbc_engine_test(decode)
 pbc_engine_test(links)
 pbc_engine_test(messages)
 pbc_engine_test(net)
+pbc_engine_test(refusals)
 pbc_engine_test(space)
+pbc_engine_test(unpack)
 pbc_engine_test(wire)
 pbc_engine_test(writer)

@@ -6,6 +6,7 @@
 
 #include "bundle.h"
 #include "chunk.h"
+#include "unpack.h"
 #include "wire.h"
 
 #include <stdio.h>
@@ -63,6 +64,42 @@ char *slurp(const char *path);
 struct pbc_chunk *begin_chunk(unsigned bundle, enum pbc_format format, uint64_t bytes,
                               const char *path);
 struct pbc_chunk *end_chunk(unsigned bundle, const void *archive, size_t len, const uint8_t *key);
+
+/* One bundle of a set that is unpacked. */
+struct bundle {
+    enum pbc_format format;
+    struct bytes archive;
+};
+
+/* Where and how bundles are unpacked: a tree beside a directory that must stay as it is. */
+struct unpacking {
+    char *dir;
+    int root; /* of <dir>/tree */
+    struct pbc_writer_limits limits;
+    int no_verify;
+    size_t piece;  /* bytes in a chunk */
+    unsigned pool; /* chunks */
+    struct pbc_unpack *u;
+    struct pbc_pool *chunks;
+    struct pbc_error err;
+};
+
+int unpacking_setup(void **state); /* *state is a struct unpacking */
+int unpacking_teardown(void **state);
+
+extern const uint8_t unpacking_key[PBC_KEY_BYTES];
+
+void unpacking_start(struct unpacking *p, unsigned bundles);
+void push_archive(struct unpacking *p, unsigned index, const struct bundle *b, size_t len);
+void push_done(struct unpacking *p);
+/* Wait for the end. 0 when all is unpacked, -1 with p->err. */
+int unpacking_end(struct unpacking *p);
+void unpacking_free(struct unpacking *p);
+
+/* All of it. Frees the archives. */
+int unpack_all(struct unpacking *p, struct bundle *b, unsigned n);
+/* One tar archive in a format. Frees it. */
+int unpack_tar(struct unpacking *p, enum pbc_format format, struct bytes *tar);
 
 /* End the program if it still runs then: a test hangs. */
 void no_longer_than(unsigned seconds);
