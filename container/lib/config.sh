@@ -100,6 +100,13 @@ set_conf() {
     done
 }
 
+# The job's private mounts are made when it starts, not with its first step.
+write_job_container() {
+    /usr/bin/python3 "$STATE/lib/oldest-cpu.py" >"$STATE/cpu"
+    printf 'AutoBasePath=true\nBasePath=/run/slurm-jobs\n' >"$STATE/etc/slurm/job_container.conf"
+    set_conf JobContainerType=job_container/tmpfs PrologFlags=Contain
+}
+
 plugin_dir() {
     local dir
     for dir in /usr/lib/*/slurm-wlm /usr/lib64/slurm /usr/lib/slurm; do

@@ -12,8 +12,10 @@ declare -A pid=() # as the anchor's namespace counts
 # The shell keeps its own PID namespace, so $! is the first process of the new
 # one under the number that it has here.
 create() {
+    local pinned=()
+    [[ ! -s /cluster/cpu ]] || pinned=(taskset --cpu-list "$(</cluster/cpu)")
     # shellcheck disable=SC2016  # expanded by the inner shell
-    unshare --mount --net --uts --ipc --pid --propagation private \
+    "${pinned[@]}" unshare --mount --net --uts --ipc --pid --propagation private \
         bash -c '(exec -a "$1" bash /cluster/lib/node-init.sh "$@") </dev/null >>"/cluster/log/$2.log" 2>&1 3>&- &
                  echo $!' bash "$(marker "$1")" "$1" "$2"
 }

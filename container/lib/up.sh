@@ -14,12 +14,13 @@ Starts N (1..48) compute nodes n1..nN, a controller `ctl` and a login node
   --prefix DIR      DIR/bin comes first in the users' PATH
   --conf KEY=VALUE  line of slurm.conf, in place of the default for KEY; may be
                     repeated
+  --private-tmp     every job gets a /tmp and /dev/shm of its own (job_container/tmpfs)
   --no-pmix         a Slurm that has no PMIx plugin (MpiDefault=pmi2)
 EOF
 }
 
 cmd_up() {
-    local n='' cpus=4 store=2g rate='' prefix='' pmix=1 plugstack=() conf=()
+    local n='' cpus=4 store=2g rate='' prefix='' pmix=1 private=0 plugstack=() conf=()
     while (($#)); do
         case $1 in
             --cpus | --store-size | --rate | --plugstack | --prefix | --conf)
@@ -31,6 +32,7 @@ cmd_up() {
             --prefix) prefix=$2 && shift 2 ;;
             --conf) conf+=("$2") && shift 2 ;;
             --no-pmix) pmix=0 && shift ;;
+            --private-tmp) private=1 && shift ;;
             -h | --help) up_usage && return ;;
             -*) die "up: unknown option '$1' (see: cluster up --help)" ;;
             *)
@@ -63,6 +65,7 @@ cmd_up() {
     [[ -z $prefix ]] || printf 'PATH=%s/bin:/usr/local/bin:/usr/bin:/bin\n' \
         "$(realpath -- "$prefix")" >>"$STATE/etc/environment"
     write_slurm "$cpus" "$pmix"
+    ((private == 0)) || write_job_container
     set_conf "${conf[@]}"
     write_plugstack "${plugstack[@]}"
     start_anchor
@@ -81,7 +84,7 @@ write_state() {
     local here
     here=$(dirname -- "${BASH_SOURCE[0]}")
     mkdir -- "$STATE"/{etc,etc/slurm,run,root,lib,shared,shared/home}
-    cp -- "$here"/*.sh "$STATE/lib/"
+    cp -- "$here"/*.sh "$here/oldest-cpu.py" "$STATE/lib/"
     printf '%d\n' "$1" >"$STATE/nodes"
     printf '%s\n' "$2" >"$STATE/store-size"
     write_users
