@@ -272,10 +272,12 @@ int pbc_conn_io(struct pbc_conn *c, short revents, struct pbc_pool *chunks, uint
                 pbc_conn_handler *handle, void *arg, struct pbc_error *err)
 {
     if (c->state != PBC_CONN_OPEN) {
-        if (revents == 0)
-            return 0;
-        c->heard = now;
-        return shake(c, err);
+        int rc = revents == 0 ? 0 : shake(c, err);
+
+        /* Until then a stranger's time runs, however much he says. */
+        if (c->state == PBC_CONN_OPEN)
+            c->heard = now;
+        return rc;
     }
     /* POLLHUP and POLLERR show in what recv says, after what is still to be read. */
     if (revents & (POLLIN | POLLHUP | POLLERR) || c->starved) {

@@ -26,7 +26,8 @@ struct pbc_conn {
     int to_parent; /* the peer is our parent */
     const uint8_t *key;
     struct pbc_handshake hs;
-    uint64_t heard; /* ms: when something last arrived, or we last were unable to listen */
+    uint64_t heard; /* ms: when something last arrived, or we last were unable to listen; before
+                       the handshake is done: when it began */
     uint64_t spoke; /* ms: when something was last sent */
 
     uint8_t head[PBC_CHALLENGE_BYTES]; /* a frame's header or a handshake message */
