@@ -35,8 +35,10 @@ static void remove_abandoned(int dirfd)
         if (strncmp(e->d_name, INCOMING, strlen(INCOMING)) != 0)
             continue;
         fd = openat(dirfd, e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (fd < 0)
+        if (fd < 0) {
+            (void)unlinkat(dirfd, e->d_name, 0); /* a manifest that was being written */
             continue;
+        }
         if (flock(fd, LOCK_EX | LOCK_NB) == 0)
             (void)pbc_remove_tree(dirfd, e->d_name, NULL);
         close(fd);
