@@ -1,49 +1,14 @@
 #!/usr/bin/env bash
 # What the SPANK plugin promises, on a real Slurm. One function is one claim; the agent is a
 # stand-in (plugin-agent), so that its failures can be ordered.
-#
-#     tests/cluster/plugin.sh PLUGIN.so [test...]
-#
-# Starts a cluster of four nodes of its own, unless one named $PBC_CLUSTER runs already.
-# Nodes must see PLUGIN.so and this directory: not below /tmp, /run or /dev/shm.
 set -uo pipefail
+# shellcheck source-path=SCRIPTDIR source=lib.sh
+. "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 
-here=$(dirname -- "$(realpath -- "${BASH_SOURCE[0]}")")
-PBC_CLUSTER=${PBC_CLUSTER:-plugin}
-PBC_PLUGIN=${PBC_PLUGIN:-}
-USER_HOME=/shared/home/alice
-STORE=/dev/shm/pbcast
-
-cluster() { "$here/../../container/cluster" --name "$PBC_CLUSTER" "$@"; }
-as_user() { cluster run "$@"; }
-plugstack() { cluster plugstack "required $PBC_PLUGIN agent=$here/plugin-agent $*"; }
-
-fail() {
-    printf '    %s\n' "$*"
-    [[ -z ${out:-} ]] || sed 's/^/    | /' <<<"$out"
-    return 1
-}
-
-# capture CMD...: runs it on the login node; its output in $out, its status in $rc.
-capture() {
-    out=$(as_user "$@" 2>&1 </dev/null)
-    rc=$?
-}
-script() { # script TEXT: a batch script of the user, its path in $script
-    script=$USER_HOME/job-$RANDOM.sh
-    printf '#!/bin/bash\n%s\n' "$1" >"$SHARED/home/alice/${script##*/}"
-    chmod 755 "$SHARED/home/alice/${script##*/}"
-}
-# batch ARG... : sbatch of $script, waits for its end; the job's output in $out, its status in $rc.
-batch() {
-    local log=job-$RANDOM.out
-    out=$(as_user sbatch --wait -o "$USER_HOME/$log" "$@" "$script" 2>&1 </dev/null)
-    rc=$?
-    out+=$'\n'$(cat "$SHARED/home/alice/$log" 2>/dev/null)
-}
+plugstack() { cluster plugstack "required $PLUGIN agent=$here/plugin-agent $*"; }
 
 bundle() { # bundle [MODE]: a fresh archive, its path in $bundle
-    bundle=$USER_HOME/bundle-$RANDOM.tar
+    bundle=$USER_HOME/bundle-$RANDOM$RANDOM.tar
     file=$SHARED/home/alice/${bundle##*/}
     tar -C / -cf "$file" etc/hostname
     [[ $# == 0 ]] || printf '%s\n' "$*" >"$file.mode"
@@ -56,25 +21,7 @@ steps() { find "$file.runs" -type f -printf '%f\n' | sed 's/-[^-]*$//' | sort -u
 # On which nodes, for all of them.
 staged_nodes() { find "$file.runs" -type f -printf '%f\n' | sed 's/.*-//' | sort -u | paste -sd,; }
 
-expect_rc() { ((rc == $1)) || fail "exit status $rc, not $1"; }
-expect_out() { grep -qF -- "$1" <<<"$out" || fail "the output has no: $1"; }
-expect_no() { ! grep -qF -- "$1" <<<"$out" || fail "the output has: $1"; }
-expect_no_line() { ! grep -qxF -- "$1" <<<"$out" || fail "the output has the line: $1"; }
-expect_count() { # N TEXT
-    (($(grep -cF -- "$2" <<<"$out") == $1)) || fail "not $1 times in the output: $2"
-}
 expect_steps() { (($(steps) == $1)) || fail "$(steps) staging steps, not $1"; }
-idle() { cluster wait-idle "${1:-60}" >/dev/null || fail "nodes are not idle: $(as_user sinfo -hNo '%N %T %E' | paste -sd';')"; }
-nothing_left() {
-    local node left
-    idle || return 1
-    for node in n1 n2 n3 n4; do
-        left=$(cluster exec "$node" find "$STORE" -mindepth 1 2>/dev/null)
-        [[ -z $left ]] || fail "left on $node: $left" || return 1
-        left=$(cluster exec "$node" pgrep -fa plugin-agent)
-        [[ -z $left ]] || fail "still runs on $node: $left" || return 1
-    done
-}
 
 # ---- where it works ----
 
@@ -194,10 +141,20 @@ test_two_users() {
 }
 
 test_requeue() {
+    local job
     bundle
+    # shellcheck disable=SC2016
     script 'hello; [[ ${SLURM_RESTART_COUNT:-0} != 0 ]] || { scontrol requeue $SLURM_JOB_ID; sleep 60; }; echo second'
-    batch -N2 --requeue --open-mode=append --pbcast-bundle="$bundle"
-    expect_rc 0 && expect_out second && expect_count 2 "hello from" && nothing_left
+    job=$(as_user sbatch --parsable -N2 --requeue --open-mode=append -o "$script.out" --pbcast-bundle="$bundle" "$script")
+    for ((i = 0; i < 200; i++)); do # Slurm would wait for two minutes
+        as_user scontrol -o show job "$job" | grep -q 'JobState=PENDING.* Restarts=1 ' &&
+            as_user scontrol update job "$job" StartTime=now && break
+        sleep 0.1
+    done
+    sleep 1
+    idle || return
+    out=$(cat "$SHARED/home/alice/${script##*/}.out")
+    expect_out second && expect_count 2 "hello from" && nothing_left
 }
 
 # ---- what counts ----
@@ -311,7 +268,7 @@ test_forged_set() {
 }
 
 test_optional_line_does_not_run_unstaged() {
-    cluster plugstack "optional $PBC_PLUGIN agent=$here/plugin-agent"
+    cluster plugstack "optional $PLUGIN agent=$here/plugin-agent"
     bundle fail
     capture srun -N2 --pbcast-bundle="$bundle" echo ran
     plugstack
@@ -339,7 +296,7 @@ test_agent_without_a_word() {
 
 test_missing_agent_and_srun() {
     bundle
-    cluster plugstack "required $PBC_PLUGIN agent=/no/such/agent"
+    cluster plugstack "required $PLUGIN agent=/no/such/agent"
     capture srun -N2 --pbcast-bundle="$bundle" echo ran
     plugstack srun=/no/such/srun
     expect_rc 1 && expect_out "/no/such/agent" || return
@@ -438,7 +395,7 @@ test_ctrl_c_at_a_terminal() {
     bundle hang
     # shellcheck disable=SC2016
     out=$( (sleep 3; printf '\003'; sleep 8) |
-        timeout 20 "$here/../../container/cluster" --name "$PBC_CLUSTER" run script -qec "srun -N4 --pbcast-bundle=$bundle echo ran; echo rc=\$?" /dev/null 2>&1)
+        timeout 20 "$top/container/cluster" --name "$PBC_CLUSTER" run script -qec "srun -N4 --pbcast-bundle=$bundle echo ran; echo rc=\$?" /dev/null 2>&1)
     expect_out rc=1 && expect_out "pbcast: staging was interrupted" && nothing_left
 }
 
@@ -519,7 +476,7 @@ test_slurmd_starts_without_its_controller() {
 }
 
 test_listed_twice() {
-    cluster plugstack "required $PBC_PLUGIN agent=$here/plugin-agent" "required $PBC_PLUGIN agent=$here/plugin-agent"
+    cluster plugstack "required $PLUGIN agent=$here/plugin-agent" "required $PLUGIN agent=$here/plugin-agent"
     bundle
     capture srun -N2 --pbcast-bundle="$bundle" hello
     expect_rc 0 && expect_count 2 "hello from" && expect_steps 1 && expect_out "listed 2 times"
@@ -563,33 +520,4 @@ test_node_does_nothing_for_a_job_without_it() {
     (($(grep -c . <<<"$out") == 1)) || fail "more than one look:"
 }
 
-# ---- running them ----
-
-run_tests() {
-    local name failed=0
-    SHARED=$(cluster shared)
-    plugstack || return 1
-    for name in "$@"; do
-        out=''
-        if report=$("$name" 2>&1); then
-            printf 'ok %s\n' "$name"
-        else
-            printf 'not ok %s\n%s\n' "$name" "$report"
-            failed=$((failed + 1))
-            cluster wait-idle 60 >/dev/null 2>&1 || as_user scancel -u alice -u bob
-            plugstack
-        fi
-    done
-    return $((failed > 0))
-}
-
-if [[ ${BASH_SOURCE[0]} == "$0" ]]; then
-    PBC_PLUGIN=$(realpath -e -- "${1:?usage: plugin.sh PLUGIN.so [test...]}") || exit 1
-    shift
-    if ! "$here/../../container/cluster" list | grep -qx "$PBC_CLUSTER"; then
-        cluster up 4 || exit 1
-        trap 'cluster down' EXIT
-    fi
-    (($#)) || mapfile -t all < <(declare -F | sed -n 's/^declare -f \(test_.*\)/\1/p')
-    run_tests "${@:-${all[@]}}"
-fi
+main "$@"
