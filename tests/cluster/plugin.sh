@@ -146,9 +146,10 @@ test_requeue() {
     # shellcheck disable=SC2016
     script 'hello; [[ ${SLURM_RESTART_COUNT:-0} != 0 ]] || { scontrol requeue $SLURM_JOB_ID; sleep 60; }; echo second'
     job=$(as_user sbatch --parsable -N2 --requeue --open-mode=append -o "$script.out" --pbcast-bundle="$bundle" "$script")
-    for ((i = 0; i < 200; i++)); do # Slurm would wait for two minutes
+    # Slurm would wait for two minutes, and never starts a job in the second in which it ended it.
+    for ((i = 0; i < 200; i++)); do
         as_user scontrol -o show job "$job" | grep -q 'JobState=PENDING.* Restarts=1 ' &&
-            as_user scontrol update job "$job" StartTime=now && break
+            as_user scontrol update job "$job" StartTime=now+3 && break
         sleep 0.1
     done
     sleep 1
