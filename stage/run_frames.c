@@ -16,10 +16,8 @@ static int protocol(const char *what, struct pbc_error *err)
 
 static int start_unpacking(struct pbc_run *r, struct pbc_error *err)
 {
-    struct pbc_unpack_conf conf = {.limits = r->conf->limits,
-                                   .bundles = r->check.bundles,
-                                   .verify = r->rank != 0,
-                                   .key = r->key};
+    struct pbc_unpack_conf conf = {
+        .limits = r->conf->limits, .check = r->check, .verify = r->rank != 0, .key = r->key};
 
     if (r->has_set || r->unpack != NULL)
         return 0;
@@ -365,7 +363,7 @@ static void root_go(struct pbc_run *r)
     if (start_unpacking(r, &err) != 0)
         fail_here(r, &err);
     else
-        pbc_source_go(r->source);
+        pbc_source_go(r->source, &r->check);
 }
 
 static void sum_have_here(struct pbc_run *r)

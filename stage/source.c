@@ -23,6 +23,7 @@ struct pbc_source {
     pthread_mutex_t lock; /* what follows */
     pthread_cond_t changed;
     enum state state;
+    struct pbc_msg_check check; /* once it is READING */
     int failed;
     struct pbc_error error;
     double seconds;
@@ -139,7 +140,7 @@ static int send_bundle(struct pbc_source *s, unsigned index, int fd, struct pbc_
         return -1;
     crypto_generichash_final(&st, end.digest, sizeof(end.digest));
     return queue_small(s, PBC_FRAME_END, index, payload,
-                       pbc_end_encode(&end, (uint8_t)index, s->key, payload), err);
+                       pbc_end_encode(&end, &s->check, (uint8_t)index, s->key, payload), err);
 }
 
 /* Say that the list is probed, and wait for the word to go on. */
@@ -206,8 +207,9 @@ int pbc_source_probed(struct pbc_source *s)
     return probed;
 }
 
-void pbc_source_go(struct pbc_source *s)
+void pbc_source_go(struct pbc_source *s, const struct pbc_msg_check *check)
 {
+    s->check = *check; /* the thread waits for the state, and reads it after */
     set_state(s, READING);
 }
 

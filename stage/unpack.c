@@ -97,7 +97,8 @@ static int verify_end(struct pbc_unpack *u, const struct pbc_chunk *c, uint64_t 
     struct pbc_msg_end end;
     uint8_t digest[PBC_DIGEST_BYTES];
 
-    if (pbc_end_decode(c->data, c->frame.length, c->frame.bundle, u->conf.key, &end, err) != 0)
+    if (pbc_end_decode(c->data, c->frame.length, &u->conf.check, c->frame.bundle, u->conf.key, &end,
+                       err) != 0)
         return -1;
     crypto_generichash_final(st, digest, sizeof(digest));
     if (end.bytes != bytes || memcmp(end.digest, digest, sizeof(digest)) != 0)
@@ -158,7 +159,7 @@ struct pbc_unpack *pbc_unpack_start(const struct pbc_unpack_conf *conf, struct p
     u->conf = *conf;
     pthread_mutex_init(&u->lock, NULL);
     u->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    u->result = calloc(conf->bundles, sizeof(*u->result));
+    u->result = calloc(conf->check.bundles, sizeof(*u->result));
     u->writer = pbc_writer_new(conf->rootfd, &conf->limits);
     u->blocks = pbc_pool_new(PBC_BLOCKS, PBC_BLOCK_BYTES);
     if (u->fd < 0 || u->result == NULL || u->writer == NULL || u->blocks == NULL ||

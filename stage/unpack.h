@@ -24,7 +24,7 @@ struct pbc_unpack;
 struct pbc_unpack_conf {
     int rootfd; /* where to; borrowed */
     struct pbc_writer_limits limits;
-    unsigned bundles; /* how many will come */
+    struct pbc_msg_check check; /* the set, and how many bundles will come */
     int verify;
     const uint8_t *key; /* of PBC_KEY_BYTES, for `verify`; borrowed */
 };

@@ -329,36 +329,39 @@ int pbc_begin_decode(const uint8_t *in, uint32_t len, struct pbc_msg_begin *m,
     return finish(&c, "BEGIN", err);
 }
 
-static void end_mac(const struct pbc_msg_end *m, uint8_t bundle, const uint8_t key[PBC_KEY_BYTES],
-                    uint8_t mac[PBC_MAC_BYTES])
+static void end_mac(const struct pbc_msg_end *m, const struct pbc_msg_check *check, uint8_t bundle,
+                    const uint8_t key[PBC_KEY_BYTES], uint8_t mac[PBC_MAC_BYTES])
 {
     static const char label[] = "pbcast end";
-    uint8_t head[9];
+    uint8_t head[13];
     struct cursor c = {.out = head};
     crypto_auth_hmacsha256_state st;
 
+    put_uint(&c, check->bundles, 4);
     put_uint(&c, bundle, 1);
     put_uint(&c, m->bytes, 8);
     crypto_auth_hmacsha256_init(&st, key, PBC_KEY_BYTES);
     crypto_auth_hmacsha256_update(&st, (const uint8_t *)label, sizeof(label) - 1);
+    crypto_auth_hmacsha256_update(&st, (const uint8_t *)check->set, PBC_SET_ID_LEN);
     crypto_auth_hmacsha256_update(&st, head, sizeof(head));
     crypto_auth_hmacsha256_update(&st, m->digest, PBC_DIGEST_BYTES);
     crypto_auth_hmacsha256_final(&st, mac);
 }
 
-uint32_t pbc_end_encode(const struct pbc_msg_end *m, uint8_t bundle,
-                        const uint8_t key[PBC_KEY_BYTES], uint8_t *out)
+uint32_t pbc_end_encode(const struct pbc_msg_end *m, const struct pbc_msg_check *check,
+                        uint8_t bundle, const uint8_t key[PBC_KEY_BYTES], uint8_t *out)
 {
     struct cursor c = {.out = out};
 
     put_uint(&c, m->bytes, 8);
     put(&c, m->digest, PBC_DIGEST_BYTES);
-    end_mac(m, bundle, key, out + c.at);
+    end_mac(m, check, bundle, key, out + c.at);
     return c.at + PBC_MAC_BYTES;
 }
 
-int pbc_end_decode(const uint8_t *in, uint32_t len, uint8_t bundle,
-                   const uint8_t key[PBC_KEY_BYTES], struct pbc_msg_end *m, struct pbc_error *err)
+int pbc_end_decode(const uint8_t *in, uint32_t len, const struct pbc_msg_check *check,
+                   uint8_t bundle, const uint8_t key[PBC_KEY_BYTES], struct pbc_msg_end *m,
+                   struct pbc_error *err)
 {
     struct cursor c = {.in = in, .len = len};
     uint8_t got[PBC_MAC_BYTES];
@@ -369,7 +372,7 @@ int pbc_end_decode(const uint8_t *in, uint32_t len, uint8_t bundle,
     get(&c, got, sizeof(got));
     if (finish(&c, "END", err) != 0)
         return -1;
-    end_mac(m, bundle, key, want);
+    end_mac(m, check, bundle, key, want);
     if (sodium_memcmp(got, want, sizeof(want)) != 0)
         return pbc_fail(err, PBC_EXIT_PEER, "the digest of bundle %u was not made by the root node",
                         bundle);

@@ -125,16 +125,18 @@ uint32_t pbc_begin_encode(const struct pbc_msg_begin *m, uint8_t *out);
 int pbc_begin_decode(const uint8_t *in, uint32_t len, struct pbc_msg_begin *m,
                      struct pbc_error *err);
 
-/* END: digest, then HMAC(key, "pbcast end" | bundle | bytes | digest), which makes the digest the
- * root's own however many nodes have passed it on. */
+/* END: bytes, digest, and a proof, HMAC(key, "pbcast end" | set | bundles | bundle | bytes |
+ * digest). It makes the digest the root's own however many nodes have passed it on, and with it
+ * what CHECK said: which set this is, and how many bundles it has. */
 struct pbc_msg_end {
     uint64_t bytes;
     uint8_t digest[PBC_DIGEST_BYTES];
 };
-uint32_t pbc_end_encode(const struct pbc_msg_end *m, uint8_t bundle,
-                        const uint8_t key[PBC_KEY_BYTES], uint8_t *out);
-int pbc_end_decode(const uint8_t *in, uint32_t len, uint8_t bundle,
-                   const uint8_t key[PBC_KEY_BYTES], struct pbc_msg_end *m, struct pbc_error *err);
+uint32_t pbc_end_encode(const struct pbc_msg_end *m, const struct pbc_msg_check *check,
+                        uint8_t bundle, const uint8_t key[PBC_KEY_BYTES], uint8_t *out);
+int pbc_end_decode(const uint8_t *in, uint32_t len, const struct pbc_msg_check *check,
+                   uint8_t bundle, const uint8_t key[PBC_KEY_BYTES], struct pbc_msg_end *m,
+                   struct pbc_error *err);
 
 struct pbc_msg_have {
     uint32_t nodes;              /* of the subtree */

@@ -8,6 +8,7 @@
 #define SET "0123456789abcdef0123456789abcdef"
 
 static const uint8_t key[PBC_KEY_BYTES] = {9};
+static const struct pbc_msg_check of_set = {.set = SET, .bundles = 5};
 
 /* A message of each kind, its encoding, and a decoder that says whether it took it. */
 static uint32_t make_check(uint8_t *out)
@@ -54,7 +55,7 @@ static uint32_t make_end(uint8_t *out)
     struct pbc_msg_end m = {.bytes = 12345};
 
     memset(m.digest, 0x5a, sizeof(m.digest));
-    return pbc_end_encode(&m, 3, key, out);
+    return pbc_end_encode(&m, &of_set, 3, key, out);
 }
 
 static int take_end(const uint8_t *in, uint32_t len, struct pbc_error *err)
@@ -62,9 +63,9 @@ static int take_end(const uint8_t *in, uint32_t len, struct pbc_error *err)
     struct pbc_msg_end m;
     uint8_t again[PBC_SMALL_MAX];
 
-    if (pbc_end_decode(in, len, 3, key, &m, err) != 0)
+    if (pbc_end_decode(in, len, &of_set, 3, key, &m, err) != 0)
         return -1;
-    assert_int_equal(pbc_end_encode(&m, 3, key, again), len);
+    assert_int_equal(pbc_end_encode(&m, &of_set, 3, key, again), len);
     assert_memory_equal(in, again, len);
     return 0;
 }
@@ -229,18 +230,24 @@ static void every_flipped_bit_of_an_end_is_refused(void **state)
     }
 }
 
-static void an_end_of_another_bundle_or_key_is_refused(void **state)
+static void an_end_of_another_set_bundle_or_key_is_refused(void **state)
 {
     uint8_t other[PBC_KEY_BYTES] = {8};
+    struct pbc_msg_check set = of_set;
     uint8_t wire[PBC_SMALL_MAX];
     uint32_t len = make_end(wire);
     struct pbc_msg_end m;
     struct pbc_error err;
 
     (void)state;
-    assert_int_equal(pbc_end_decode(wire, len, 3, key, &m, &err), 0);
-    assert_int_equal(pbc_end_decode(wire, len, 2, key, &m, &err), -1);
-    assert_int_equal(pbc_end_decode(wire, len, 3, other, &m, &err), -1);
+    assert_int_equal(pbc_end_decode(wire, len, &set, 3, key, &m, &err), 0);
+    assert_int_equal(pbc_end_decode(wire, len, &set, 2, key, &m, &err), -1);
+    assert_int_equal(pbc_end_decode(wire, len, &set, 3, other, &m, &err), -1);
+    set.bundles--;
+    assert_int_equal(pbc_end_decode(wire, len, &set, 3, key, &m, &err), -1);
+    set.bundles++;
+    set.set[0] = 'f';
+    assert_int_equal(pbc_end_decode(wire, len, &set, 3, key, &m, &err), -1);
 }
 
 static void values_out_of_range_are_refused(void **state)
@@ -320,7 +327,7 @@ int main(void)
         cmocka_unit_test(a_message_with_something_after_it_is_refused),
         cmocka_unit_test(a_flipped_bit_is_refused_or_another_valid_message),
         cmocka_unit_test(every_flipped_bit_of_an_end_is_refused),
-        cmocka_unit_test(an_end_of_another_bundle_or_key_is_refused),
+        cmocka_unit_test(an_end_of_another_set_bundle_or_key_is_refused),
         cmocka_unit_test(values_out_of_range_are_refused),
         cmocka_unit_test(a_text_that_is_too_long_or_has_a_nul_is_refused),
         cmocka_unit_test(a_failure_reaches_the_root_in_full_and_clean),
