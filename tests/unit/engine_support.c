@@ -327,14 +327,15 @@ struct pbc_chunk *begin_chunk(unsigned bundle, enum pbc_format format, uint64_t 
                            pbc_begin_encode(&m, payload));
 }
 
-struct pbc_chunk *end_chunk(unsigned bundle, const void *archive, size_t len, const uint8_t *key)
+struct pbc_chunk *end_chunk(const struct pbc_msg_check *check, unsigned bundle, const void *archive,
+                            size_t len, const uint8_t *key)
 {
     struct pbc_msg_end m = {.bytes = len};
     uint8_t payload[PBC_SMALL_MAX];
 
     crypto_generichash(m.digest, sizeof(m.digest), archive, len, NULL, 0);
     return pbc_chunk_small(PBC_FRAME_END, (uint8_t)bundle, payload,
-                           pbc_end_encode(&m, (uint8_t)bundle, key, payload));
+                           pbc_end_encode(&m, check, (uint8_t)bundle, key, payload));
 }
 
 void no_longer_than(unsigned seconds)

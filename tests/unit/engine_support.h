@@ -63,7 +63,8 @@ char *slurp(const char *path);
 /* Frames as the root sends them. */
 struct pbc_chunk *begin_chunk(unsigned bundle, enum pbc_format format, uint64_t bytes,
                               const char *path);
-struct pbc_chunk *end_chunk(unsigned bundle, const void *archive, size_t len, const uint8_t *key);
+struct pbc_chunk *end_chunk(const struct pbc_msg_check *check, unsigned bundle, const void *archive,
+                            size_t len, const uint8_t *key);
 
 /* One bundle of a set that is unpacked. */
 struct bundle {
@@ -79,6 +80,7 @@ struct unpacking {
     int no_verify;
     size_t piece;  /* bytes in a chunk */
     unsigned pool; /* chunks */
+    struct pbc_msg_check check;
     struct pbc_unpack *u;
     struct pbc_pool *chunks;
     struct pbc_error err;

@@ -172,8 +172,7 @@ static int publish_in_child(const char *dir, int i)
         set[PBC_SET_ID_LEN] = '\0';
         set[0] = (char)('0' + round / 6);
         if (pbc_place_open(&p, in(dir, "store"), JOB, &err) != 0 ||
-            publish(&p, set, i % 2 == 0 ? "same" : "same", &err) != 0 ||
-            pbc_place_has(&p, set) != 1) {
+            publish(&p, set, "same", &err) != 0 || pbc_place_has(&p, set) != 1) {
             fprintf(stderr, "publisher %d: %s\n", i, err.text);
             return 1;
         }

@@ -204,7 +204,7 @@ static int with_end(struct unpacking *p, size_t len, size_t digest_of, uint8_t f
     bytes_fill(&b.archive, 0, 10240);
     unpacking_start(p, 1);
     push_archive(p, 0, &b, len);
-    end = end_chunk(0, b.archive.data, digest_of, unpacking_key);
+    end = end_chunk(&p->check, 0, b.archive.data, digest_of, unpacking_key);
     end->data[end->frame.length - 1] ^= flip;
     pbc_unpack_push(p->u, end);
     push_done(p);

@@ -48,12 +48,14 @@ int unpacking_teardown(void **state)
 
 void unpacking_start(struct unpacking *p, unsigned bundles)
 {
-    struct pbc_unpack_conf conf = {.rootfd = p->root,
-                                   .limits = p->limits,
-                                   .bundles = bundles,
-                                   .verify = !p->no_verify,
-                                   .key = unpacking_key};
+    struct pbc_unpack_conf conf = {
+        .rootfd = p->root,
+        .limits = p->limits,
+        .check = {.set = "0123456789abcdef0123456789abcdef", .bundles = bundles},
+        .verify = !p->no_verify,
+        .key = unpacking_key};
 
+    p->check = conf.check;
     p->chunks = pbc_pool_new(p->pool, p->piece);
     p->u = pbc_unpack_start(&conf, &p->err);
     assert_non_null(p->u);
@@ -74,7 +76,7 @@ void push_archive(struct unpacking *p, unsigned index, const struct bundle *b, s
         pbc_unpack_push(p->u, c);
     }
     if (len == b->archive.len)
-        pbc_unpack_push(p->u, end_chunk(index, b->archive.data, len, unpacking_key));
+        pbc_unpack_push(p->u, end_chunk(&p->check, index, b->archive.data, len, unpacking_key));
 }
 
 void push_done(struct unpacking *p)

@@ -1,0 +1,92 @@
+/* pbcast-stage-local: the real agent, whose peers are other processes of this machine.
+ *
+ * They meet in a directory: PBC_LOCAL_DIR, with a file for the record of each PBC_LOCAL_RANK of
+ * PBC_LOCAL_SIZE. PBC_LOCAL_RECORD=bad: this one's record is of no use to the others.
+ */
+#include "agent.h"
+#include "wire.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char *record_path(uint32_t rank, const char *suffix, char path[4096])
+{
+    snprintf(path, 4096, "%s/%u%s", getenv("PBC_LOCAL_DIR"), rank, suffix);
+    return path;
+}
+
+static int put(uint32_t rank, const void *record, size_t len)
+{
+    char temporary[4096];
+    char path[4096];
+    FILE *f = fopen(record_path(rank, ".new", temporary), "w");
+
+    if (f == NULL)
+        return -1;
+    if (fwrite(record, len, 1, f) != 1 || fclose(f) != 0)
+        return -1;
+    return rename(temporary, record_path(rank, ".record", path));
+}
+
+static int exchange(struct pbc_coord *c, const void *record, size_t len, unsigned seconds,
+                    struct pbc_error *err)
+{
+    char path[4096];
+    unsigned long waited = 0;
+
+    if (put(c->rank, record, getenv("PBC_LOCAL_RECORD") != NULL ? len - 1 : len) != 0)
+        return pbc_fail_errno(err, PBC_EXIT_FAILED, "%s", record_path(c->rank, "", path));
+    for (uint32_t i = 0; i < c->size; i++) {
+        while (access(record_path(i, ".record", path), F_OK) != 0) {
+            if (waited++ > 500ul * seconds)
+                return pbc_fail(err, PBC_EXIT_AGAIN, "the %u nodes did not meet within %u s",
+                                c->size, seconds);
+            usleep(2000);
+        }
+    }
+    return 0;
+}
+
+static int get(struct pbc_coord *c, uint32_t rank, void *record, size_t len, struct pbc_error *err)
+{
+    char path[4096];
+    char more;
+    FILE *f = fopen(record_path(rank, ".record", path), "r");
+    int rc;
+
+    (void)c;
+    if (f == NULL)
+        return pbc_fail_errno(err, PBC_EXIT_FAILED, "%s", path);
+    rc = fread(record, len, 1, f) == 1 && fread(&more, 1, 1, f) == 0 ? 0 : -1;
+    fclose(f);
+    return rc == 0 ? 0 : pbc_fail(err, PBC_EXIT_PEER, "the record of rank %u is malformed", rank);
+}
+
+static void done(struct pbc_coord *c)
+{
+    (void)c;
+}
+
+static int coord_dir(struct pbc_coord *c, unsigned pause_ms, struct pbc_error *err)
+{
+    const char *rank = getenv("PBC_LOCAL_RANK");
+    const char *size = getenv("PBC_LOCAL_SIZE");
+
+    (void)pause_ms;
+    if (rank == NULL || size == NULL || getenv("PBC_LOCAL_DIR") == NULL)
+        return pbc_fail(err, PBC_EXIT_USAGE, "PBC_LOCAL_DIR, _RANK and _SIZE must be set");
+    *c = (struct pbc_coord){.rank = (uint32_t)atoi(rank),
+                            .size = (uint32_t)atoi(size),
+                            .exchange = exchange,
+                            .get = get,
+                            .close = done};
+    return 0;
+}
+
+int main(int argc, char *argv[])
+{
+    return pbc_agent_main(argc, argv, coord_dir);
+}
