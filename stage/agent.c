@@ -162,7 +162,7 @@ static int take_option(struct options *o, int c, const char *value, struct pbc_e
             return bad_value(name, value, "lines, none or auto", err);
         return 0;
     case VERBOSE:
-        rc = number(name, value, 0, 9, &n, err);
+        rc = number(name, value, 0, 3, &n, err);
         o->conf.verbose = (unsigned)n;
         return rc;
     default:
@@ -201,6 +201,7 @@ static const char *env_or(const char *name, const char *otherwise)
 /* What the command line does not say, the job's environment does. */
 static int complete(struct options *o, char *host, size_t size, struct pbc_error *err)
 {
+    const char *per_node;
     unsigned long job;
 
     if (gethostname(host, size) != 0)
@@ -210,6 +211,11 @@ static int complete(struct options *o, char *host, size_t size, struct pbc_error
     if (strlen(o->conf.node) >= PBC_NODE_MAX)
         o->conf.node = host;
     o->conf.nodes = env_or("SLURM_STEP_NODELIST", "");
+    per_node = env_or("SLURM_STEP_TASKS_PER_NODE", "1");
+    if (strcmp(per_node, "1") != 0 && strncmp(per_node, "1(x", 3) != 0)
+        return pbc_fail(err, PBC_EXIT_USAGE,
+                        "more than one task on a node (%s): start it with --ntasks-per-node=1",
+                        per_node);
     if (o->conf.job == 0) {
         if (pbc_parse_number(env_or("SLURM_JOB_ID", ""), 1, UINT32_MAX, &job) != 0)
             return pbc_fail(err, PBC_EXIT_USAGE, "not inside a Slurm job: give --job ID");
@@ -233,7 +239,7 @@ static void harden(void)
 
 static int fail_main(const struct options *o, const struct pbc_error *err)
 {
-    if (o->conf.node != NULL)
+    if (o->conf.node != NULL && err->code != PBC_EXIT_USAGE)
         fprintf(stderr, "pbcast: error: node %s: %s\n", o->conf.node, err->text);
     else
         fprintf(stderr, "pbcast: error: %s\n", err->text);

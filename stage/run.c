@@ -66,13 +66,23 @@ static int meet_children(struct pbc_run *r, struct pbc_error *err)
     return 0;
 }
 
+int pbc_run_dial(struct pbc_run *r, struct pbc_error *err)
+{
+    int fd = pbc_net_connect(&r->parent_address, err);
+
+    if (fd < 0)
+        return -1;
+    r->parent.conn = pbc_conn_dialled(fd, r->rank, r->parent.rank, r->key, pbc_now_ms());
+    if (r->parent.conn == NULL)
+        return pbc_fail(err, PBC_EXIT_FAILED, "no memory for a connection");
+    return 0;
+}
+
 /* Exchange the records, take the root's key and shape, and dial the parent. */
 static int meet(struct pbc_run *r, struct pbc_address *mine, struct pbc_error *err)
 {
     uint8_t wire[PBC_RECORD_BYTES];
     struct pbc_record rec;
-    struct pbc_address address = {0};
-    int fd;
 
     fill_record(r, &rec, mine);
     pbc_record_encode(&rec, wire);
@@ -96,16 +106,10 @@ static int meet(struct pbc_run *r, struct pbc_address *mine, struct pbc_error *e
         r->aborted = 1; /* it cannot be reached, knows it, and says why itself */
         return pbc_fail(err, PBC_EXIT_PEER, "%s has no address for data", rec.node);
     }
-    address.family = rec.family;
-    memcpy(address.bytes, rec.address, sizeof(address.bytes));
-    address.port = rec.port;
-    fd = pbc_net_connect(&address, err);
-    if (fd < 0)
-        return -1;
-    r->parent.conn = pbc_conn_dialled(fd, r->rank, r->parent.rank, r->key, pbc_now_ms());
-    if (r->parent.conn == NULL)
-        return pbc_fail(err, PBC_EXIT_FAILED, "no memory for a connection");
-    return 0;
+    r->parent_address.family = rec.family;
+    memcpy(r->parent_address.bytes, rec.address, sizeof(rec.address));
+    r->parent_address.port = rec.port;
+    return pbc_run_dial(r, err);
 }
 
 static int open_signals(struct pbc_error *err)

@@ -15,6 +15,8 @@
 #define TICK_MS   100 /* how often time is looked at */
 #define REPORT_MS 1000
 #define HELLO_MS  5000 /* how long a stranger may take to prove himself */
+#define REDIALS   5
+#define REDIAL_MS 200
 #define FIXED_FDS 5
 
 uint64_t pbc_now_ms(void)
@@ -67,6 +69,13 @@ static void lost_parent(struct pbc_run *r, const struct pbc_error *why)
 {
     struct pbc_error err;
 
+    if (!r->parent.open && !r->failed && r->redials < REDIALS) {
+        pbc_conn_close(r->parent.conn);
+        r->parent.conn = NULL;
+        r->redials++;
+        r->redial_at = pbc_now_ms() + REDIAL_MS;
+        return;
+    }
     peer_gone(&r->parent);
     if (r->failed || (r->phase == PBC_PHASE_END && r->told_committed))
         return;
@@ -303,6 +312,9 @@ static void look_at_time(struct pbc_run *r, uint64_t now)
         if (r->stranger[i] != NULL && now - r->stranger[i]->heard > HELLO_MS)
             refuse(r, i);
     }
+    if (r->rank != 0 && r->parent.conn == NULL && !r->parent.gone && now >= r->redial_at &&
+        pbc_run_dial(r, &err) != 0)
+        lost_parent(r, &err);
     if (r->rank != 0)
         look_at_peer(r, &r->parent, now, 0);
     for (uint32_t i = 0; i < r->children; i++) {

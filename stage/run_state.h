@@ -54,6 +54,9 @@ struct pbc_run {
     int listener;
     int signals;
     struct pbc_peer parent;
+    struct pbc_address parent_address;
+    unsigned redials;   /* a flood of strangers can push us out before we are known */
+    uint64_t redial_at; /* ms, while there is no connection */
     uint32_t children;
     struct pbc_peer *child;
     struct pbc_conn *stranger[PBC_STRANGERS_MAX];
@@ -99,6 +102,9 @@ uint64_t pbc_now_ms(void);
 
 /* The run fails, because of `err` on `node`. Only the first time counts. */
 void pbc_run_fail(struct pbc_run *r, const char *node, const struct pbc_error *err);
+
+/* Connect to the parent. */
+int pbc_run_dial(struct pbc_run *r, struct pbc_error *err);
 
 /* Put a stream frame on its way: to all children and to this node. Takes over the reference. */
 void pbc_run_dispatch(struct pbc_run *r, struct pbc_chunk *c);

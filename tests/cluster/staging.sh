@@ -155,7 +155,7 @@ test_array_tasks_and_two_users_on_the_same_nodes() {
     expect_rc 0 || return
     out=$(cat "$dir/bob")
     ((theirs == 0)) && expect_count 4 "mine from" || return
-    ! grep -v 'mine from\|^pbcast:\|drwx------' "$dir/bob" || fail "a job's directory is open to others" || return
+    ! grep -v '^srun: job\|mine from\|^pbcast:\|drwx------' "$dir/bob" || fail "a job's directory is open to others" || return
     nothing_left
 }
 
