@@ -21,6 +21,7 @@
 
 /* What init_post_opt found, for local_user_init. */
 static struct {
+    unsigned calls; /* one for each component of a heterogeneous job */
     int active;
     int verbose;
     struct pbc_site site;
@@ -49,6 +50,7 @@ int pbc_hook_site(int argc, char *const argv[], struct pbc_site *site)
  * around it, with paths that meant something elsewhere. Called before Slurm reads them. */
 int pbc_submit_init(void)
 {
+    request.calls = 0;
     if (pbc_slurm_context() == PBC_CTX_ALLOCATOR) {
         unsetenv(PBC_VAR_JOB_BUNDLE);
         unsetenv(PBC_VAR_JOB_VERBOSE);
@@ -114,6 +116,7 @@ int pbc_submit_options(int argc, char *const argv[])
     struct pbc_error err;
 
     request.active = 0;
+    request.calls++;
     if (pbc_hook_site(argc, argv, &request.site) < 0)
         return -1;
 
@@ -138,6 +141,12 @@ int pbc_submit_options(int argc, char *const argv[])
     if (list == NULL) {
         forget();
         return 0;
+    }
+    /* Its components have job ids and steps of their own, and srun stages for one of them. */
+    if (request.calls > 1 || getenv("SLURM_HET_SIZE") != NULL) {
+        pbc_slurm_error("bundles cannot be staged for heterogeneous jobs; submit the components "
+                        "as jobs, or give --pbcast-bundle=none");
+        return -1;
     }
     if (pbc_wish_verbose(pbc_option_verbose().text, wish.in_job ? getenv(PBC_VAR_VERBOSE) : NULL,
                          getenv(PBC_VAR_VERBOSE_TWIN), &request.verbose, &err) < 0 ||

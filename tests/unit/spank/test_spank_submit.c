@@ -65,6 +65,7 @@ static int setup(void **state)
 
 static int options_hook(void)
 {
+    assert_int_equal(pbc_submit_init(), 0);
     return pbc_submit_options(1, words);
 }
 
@@ -350,6 +351,25 @@ static void an_allocator_inherits_no_option(void **state)
     assert_null(getenv(PBC_VAR_JOB_VERBOSE));
 }
 
+static void heterogeneous_jobs(void **state)
+{
+    setenv("PBCAST_BUNDLE", in(*state, "a.tar.gz"), 1);
+    assert_int_equal(pbc_submit_init(), 0);
+    assert_int_equal(pbc_submit_options(1, words), 0);
+    assert_int_equal(pbc_submit_options(1, words), -1); /* the second component */
+    assert_log_lines(1);
+    assert_logged("heterogeneous");
+    assert_int_equal(pbc_submit_init(), 0);
+    setenv("SLURM_HET_SIZE", "2", 1);
+    assert_int_equal(pbc_submit_options(1, words), -1);
+    assert_log_lines(2);
+    unsetenv("PBCAST_BUNDLE");
+    assert_int_equal(pbc_submit_options(1, words), 0);
+    assert_int_equal(pbc_submit_options(1, words), 0);
+    unsetenv("SLURM_HET_SIZE");
+    assert_log_lines(2);
+}
+
 /* Last: the option stays given. */
 static void the_option_before_all(void **state)
 {
@@ -382,6 +402,7 @@ int main(void)
         cmocka_unit_test_setup(another_bundle_of_the_same_name, setup),
         cmocka_unit_test_setup(a_damaged_manifest_is_none, setup),
         cmocka_unit_test_setup(an_allocator_inherits_no_option, setup),
+        cmocka_unit_test_setup(heterogeneous_jobs, setup),
         cmocka_unit_test_setup(the_option_before_all, setup),
     };
 
