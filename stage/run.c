@@ -96,8 +96,10 @@ static int meet(struct pbc_run *r, struct pbc_address *mine, struct pbc_error *e
         if (r->arity < 1 || r->arity > PBC_ARITY_MAX)
             return pbc_fail(err, PBC_EXIT_PEER, "the root's record is malformed");
     }
-    if (meet_children(r, err) != 0 || r->rank == 0)
-        return r->rank == 0 && r->child != NULL ? 0 : -1;
+    if (meet_children(r, err) != 0)
+        return -1;
+    if (r->rank == 0)
+        return 0;
     r->parent.rank = (uint32_t)pbc_tree_parent(r->arity, r->rank);
     if (get_record(r, r->parent.rank, &rec, err) != 0)
         return -1;
