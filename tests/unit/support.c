@@ -132,12 +132,14 @@ void become_nobody(void)
     prctl(PR_SET_PDEATHSIG, SIGKILL); /* lost with the identity */
 }
 
-void without_openat2(void)
+/* System call `a` or `b` answers `error` from now on. */
+static void refuse_calls(unsigned a, unsigned b, unsigned error)
 {
     struct sock_filter code[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_openat2, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, a, 1, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, b, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
     };
     struct sock_fprog program = {.len = sizeof(code) / sizeof(code[0]), .filter = code};
@@ -147,4 +149,18 @@ void without_openat2(void)
         perror("no seccomp");
         exit(125);
     }
+}
+
+void without_openat2(void)
+{
+    refuse_calls(SYS_openat2, SYS_openat2, ENOSYS);
+}
+
+void without_renames(void)
+{
+#ifdef SYS_renameat
+    refuse_calls(SYS_renameat, SYS_renameat2, ENOSPC);
+#else
+    refuse_calls(SYS_renameat2, SYS_renameat2, ENOSPC);
+#endif
 }

@@ -47,4 +47,7 @@ void become_nobody(void);
 /* openat2 answers ENOSYS from now on, as on an old kernel. */
 void without_openat2(void);
 
+/* Renaming answers ENOSPC from now on, as on a full disk. */
+void without_renames(void);
+
 #endif

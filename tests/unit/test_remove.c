@@ -155,6 +155,44 @@ static void a_tree_of_any_depth_goes_with_few_descriptors(void **state)
     assert_false(exists("t"));
 }
 
+static int remove_without_renames(void *arg)
+{
+    (void)arg;
+    without_renames();
+    return pbc_remove_tree(dirfd_, "t", &err) < 0;
+}
+
+static void where_nothing_can_be_renamed_a_shallow_tree_goes(void **state)
+{
+    (void)state;
+    make_deep("t", 10);
+    make_dir("t/d/d/x", 0755);
+    make_file("t/d/d/x/f", "x", 1);
+    make_file("t/d/f", "x", 1);
+    assert_int_equal(in_child(remove_without_renames, NULL), 0);
+    assert_false(exists("t"));
+}
+
+static int fail_at_depth(void *arg)
+{
+    (void)arg;
+    without_renames();
+    if (pbc_remove_tree(dirfd_, "t", &err) == 0)
+        return 1;
+    return strstr(err.text, "cannot remove") != NULL && strstr(err.text, "/d/d/d/d") != NULL ? 0
+                                                                                             : 2;
+}
+
+static void where_nothing_can_be_renamed_a_deep_tree_is_an_error_and_no_recursion(void **state)
+{
+    (void)state;
+    make_deep("t", 100);
+    make_file("t/f", "x", 1);
+    assert_int_equal(in_child(fail_at_depth, NULL), 0);
+    assert_false(exists("t/f"));
+    removes("t");
+}
+
 static void no_descriptor_is_left_open(void **state)
 {
     int next = dup(dirfd_), again;
@@ -253,6 +291,8 @@ int main(void)
         remove_test(the_longest_names_go),
         remove_test(a_wide_tree_goes),
         remove_test(a_tree_of_any_depth_goes_with_few_descriptors),
+        remove_test(where_nothing_can_be_renamed_a_shallow_tree_goes),
+        remove_test(where_nothing_can_be_renamed_a_deep_tree_is_an_error_and_no_recursion),
         remove_test(no_descriptor_is_left_open),
         remove_test(an_owner_removes_what_he_locked_himself_out_of),
         remove_test(directories_that_are_read_only_go_however_deep),
