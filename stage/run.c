@@ -8,17 +8,45 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <time.h>
 #include <unistd.h>
 
 /* For the choice of the tree's shape (tree.h): a middling cluster network. */
 #define LINK_RATE    1.25e9 /* bytes/s */
 #define LINK_LATENCY 50e-6  /* seconds from one agent to the next */
+
+/* How long the shape waits for the sizes of the bundles, and what it is made for without them. */
+#define SIZES_MS    1000
+#define SIZES_GUESS (256u << 20)
 /* The shape is needed before the file system has said how large the bundles are. */
 #define NOMINAL_BYTES (256u << 20)
 
 static void note(struct pbc_run *r, const struct pbc_error *err)
 {
     pbc_run_fail(r, r->conf->node, err);
+}
+
+/* Root: bytes that will be sent. A shared file system that is slow to tell must not keep the others
+ * waiting in the exchange. */
+static uint64_t bytes_to_send(struct pbc_run *r)
+{
+    const struct timespec pause = {.tv_nsec = 1000000};
+    const struct pbc_bundles *b = r->conf->bundles;
+    uint64_t until = pbc_now_ms() + SIZES_MS;
+    uint64_t bytes = 0;
+
+    if (r->source == NULL || r->size < 3)
+        return 0; /* there is one shape only, or nothing to send */
+    while (!pbc_source_probed(r->source)) {
+        if (pbc_source_failed(r->source, NULL))
+            return 0;
+        if (pbc_now_ms() > until)
+            return SIZES_GUESS;
+        nanosleep(&pause, NULL);
+    }
+    for (size_t i = 0; i < b->count; i++)
+        bytes += b->item[i].size;
+    return bytes;
 }
 
 static void fill_record(struct pbc_run *r, struct pbc_record *rec, struct pbc_address *address)
@@ -31,7 +59,7 @@ static void fill_record(struct pbc_run *r, struct pbc_record *rec, struct pbc_ad
     if (r->rank == 0) {
         memcpy(rec->key, r->key, sizeof(rec->key));
         r->arity =
-            pbc_tree_arity(r->size, r->check.bytes, PBC_CHUNK_BYTES, LINK_RATE, LINK_LATENCY);
+            pbc_tree_arity(r->size, bytes_to_send(r), PBC_CHUNK_BYTES, LINK_RATE, LINK_LATENCY);
         rec->arity = (uint8_t)r->arity;
     }
 }

@@ -256,7 +256,7 @@ int pbc_source_failed(struct pbc_source *s, struct pbc_error *err)
 
     pthread_mutex_lock(&s->lock);
     failed = s->failed;
-    if (failed)
+    if (failed && err != NULL)
         *err = s->error;
     pthread_mutex_unlock(&s->lock);
     return failed;

@@ -31,7 +31,7 @@ int pbc_source_fd(const struct pbc_source *s);
 /* The next frame, with its reference, or NULL if there is none now. */
 struct pbc_chunk *pbc_source_next(struct pbc_source *s);
 
-/* 1 with err if it has failed: bundle and reason named. */
+/* 1 with err (may be NULL) if it has failed: bundle and reason named. */
 int pbc_source_failed(struct pbc_source *s, struct pbc_error *err);
 
 /* Seconds spent in read(2), and bytes read. */
