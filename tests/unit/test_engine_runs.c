@@ -61,6 +61,30 @@ static void a_bundle_larger_than_all_buffers_arrives(void **state)
     assert_staged(n, 3, o.bundles, in(n->dir, "source"));
 }
 
+/* A large bundle goes from node to node, a small one to many at once. */
+static void the_shape_of_the_tree_follows_the_size_of_the_bundles(void **state)
+{
+    struct nodes *n = *state;
+    struct run_options o = {.args = "--verbose 2"};
+    struct bytes tar = {0};
+    struct run r;
+    char *words;
+
+    o.bundles[0] = make_large_bundle(n, "large.tar", 100);
+    run_all(n, &r, 6, &o);
+    words = run_words(&r, 0);
+    assert_non_null(strstr(words, "through a tree of arity 1,"));
+    free(words);
+    tar_add(&tar, (struct member){.name = "f", .data = "x", .len = 1});
+    tar_end(&tar);
+    o.bundles[0] = make_bundle(n, "small.tar", PBC_FORMAT_TAR, &tar);
+    bytes_free(&tar);
+    run_all(n, &r, 6, &o);
+    words = run_words(&r, 0);
+    assert_non_null(strstr(words, "through a tree of arity 5,"));
+    free(words);
+}
+
 static void the_same_set_again_is_already_staged(void **state)
 {
     struct nodes *n = *state;
@@ -212,6 +236,7 @@ int main(void)
         TEST(sixteen_nodes_get_the_same_tree),
         TEST(forty_nodes_get_the_same_tree),
         TEST(a_bundle_larger_than_all_buffers_arrives),
+        TEST(the_shape_of_the_tree_follows_the_size_of_the_bundles),
         TEST(the_same_set_again_is_already_staged),
         TEST(only_nodes_without_the_set_unpack_it),
         TEST(bundles_overlay_each_other_in_their_order),
