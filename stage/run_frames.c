@@ -384,7 +384,8 @@ static void sum_ready_here(struct pbc_run *r)
         pbc_unpack_counts(r->unpack, &count);
     mine.files = count.files;
     mine.bytes = count.bytes;
-    mine.slowest_us = (pbc_now_ms() - r->first_byte) * 1000;
+    if (r->unpacked)
+        mine.slowest_us = (r->unpacked_at - r->first_byte) * 1000;
     memcpy(mine.slowest, r->conf->node, strlen(r->conf->node) + 1);
     add_ready(&r->ready, &mine);
 }

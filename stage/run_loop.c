@@ -240,6 +240,7 @@ static void serve_threads(struct pbc_run *r)
         if (state == PBC_UNPACK_FAILED)
             pbc_run_fail(r, r->conf->node, &err);
         r->unpacked = state == PBC_UNPACK_DONE;
+        r->unpacked_at = pbc_now_ms();
     }
 }
 
