@@ -131,7 +131,7 @@ static void a_stopped_agent_is_named_and_gives_up_when_it_wakes(void **state)
     no_tree_is_staged(n);
 }
 
-static void a_pause_shorter_than_the_stall_does_no_harm(void **state)
+static void a_pause_shorter_than_the_stall_does_no_harm_and_is_seen(void **state)
 {
     struct nodes *n = *state;
     struct run_options o = large(n);
@@ -140,15 +140,16 @@ static void a_pause_shorter_than_the_stall_does_no_harm(void **state)
 
     o.args = "--stall 20 --verbose 2";
     run_start(n, &r, NODES, &o);
-    run_wait_unpacking(&r, 3);
-    kill(r.pid[3], SIGSTOP);
+    run_wait_unpacking(&r, NODES - 1);
+    kill(r.pid[NODES - 1], SIGSTOP);
     usleep(1500000);
-    kill(r.pid[3], SIGCONT);
+    kill(r.pid[NODES - 1], SIGCONT);
     run_wait(&r, 60);
     for (unsigned i = 0; i < NODES; i++)
         assert_int_equal(r.status[i], 0);
     words = run_words(&r, 0);
     assert_non_null(strstr(words, "staged 1 bundle, "));
+    assert_non_null(strstr(words, "slowest node node5 "));
     free(words);
 }
 
@@ -327,7 +328,7 @@ int main(void)
         TEST(a_killed_last_agent_is_named_and_the_next_run_succeeds),
         TEST(a_killed_root_ends_the_run_everywhere),
         TEST(a_stopped_agent_is_named_and_gives_up_when_it_wakes),
-        TEST(a_pause_shorter_than_the_stall_does_no_harm),
+        TEST(a_pause_shorter_than_the_stall_does_no_harm_and_is_seen),
         TEST(a_signal_to_one_agent_stops_all),
         TEST(a_run_that_takes_too_long_is_ended),
         TEST(strangers_at_the_ports_do_not_disturb),
