@@ -15,6 +15,8 @@
 #include <unistd.h>
 
 #define TICK_MS 200
+/* After an error line: agents end within a few seconds, but a stopped one would hold its srun. */
+#define ERROR_GRACE_MS 8000
 
 /* How a child is ended, and how long each of the signals gets. srun passes SIGINT on to the agents,
  * which clean up; at SIGTERM it kills them. */
@@ -269,6 +271,8 @@ static int reap(struct wait *w, int *status)
 
 static void wait_for(struct wait *w, int *status)
 {
+    int failed = 0;
+
     for (;;) {
         sleep_a_while(w);
         read_output(w);
@@ -276,6 +280,11 @@ static void wait_for(struct wait *w, int *status)
             stop(w, PBC_CHILD_INTERRUPTED);
         else if (w->sent == 0 && w->c->output->again)
             stop(w, PBC_CHILD_AGAIN);
+        else if (w->sent == 0 && !failed && w->c->output->error[0] != '\0') {
+            failed = 1;
+            if (w->deadline > now_ms() + ERROR_GRACE_MS)
+                w->deadline = now_ms() + ERROR_GRACE_MS;
+        }
         if (reap(w, status))
             break;
     }

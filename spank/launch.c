@@ -177,6 +177,14 @@ static enum pbc_exit code_of(int status)
     return code > PBC_EXIT_OK && code <= PBC_EXIT_AGAIN ? (enum pbc_exit)code : PBC_EXIT_FAILED;
 }
 
+/* What ended srun, or the agents by srun's word; 0 for none. */
+static int signal_of(int status)
+{
+    if (WIFSIGNALED(status))
+        return WTERMSIG(status);
+    return WEXITSTATUS(status) > 128 ? WEXITSTATUS(status) - 128 : 0;
+}
+
 /* One step. 0 staged, 1 worth another try, -1 failed. */
 static int attempt_step(const struct pbc_launch *l, char **env, unsigned attempt, unsigned seconds,
                         struct pbc_error *err)
@@ -187,7 +195,7 @@ static int attempt_step(const struct pbc_launch *l, char **env, unsigned attempt
     enum pbc_child_end end = PBC_CHILD_EXITED;
     int status = 0;
     char **argv;
-    int rc, said;
+    int rc, said, signo;
 
     pbc_output_init(&out, STDERR_FILENO, l->verbose);
     argv = pbc_launch_argv(l, pbc_launch_pause(l->count, attempt), l->verbose >= (out.tty ? 1 : 2));
@@ -217,11 +225,12 @@ static int attempt_step(const struct pbc_launch *l, char **env, unsigned attempt
                         "staging did not end within %u seconds (timeout= of the site) and was "
                         "stopped",
                         l->site->timeout);
-    if (WIFSIGNALED(status))
+    signo = signal_of(status);
+    if (signo > 0)
         return pbc_fail(err, PBC_EXIT_FAILED,
-                        "the staging step on %s was ended by signal %d (cancelled, out of memory "
+                        "the staging step on %s was ended by signal %d (cancelled, out of memory, "
                         "or out of the job's time)",
-                        l->nodes, WTERMSIG(status));
+                        l->nodes, signo);
     return pbc_fail(err, code_of(status), "the staging step on %s failed%s (%s ended with %d)",
                     l->nodes, said ? "; what it said stands above" : " and said nothing",
                     l->site->srun, WEXITSTATUS(status));

@@ -79,6 +79,9 @@ static int apply(struct spank_handle *sp, const struct pbc_env_op *op)
     /* --export=NONE leaves no PATH, for which a shell would use its own; ours must not be all. */
     if (old == NULL && strcmp(op->name, "PATH") == 0)
         old = strdup("/usr/local/bin:/usr/bin:/bin");
+    /* An empty entry stands for the system's own pages: manpath(1). */
+    if (old == NULL && strcmp(op->name, "MANPATH") == 0)
+        old = strdup(":");
     value = pbc_env_prepend(op->value, old);
     rc = value == NULL ? -1 : pbc_slurm_setenv(sp, op->name, value);
     free(old);
@@ -86,12 +89,29 @@ static int apply(struct spank_handle *sp, const struct pbc_env_op *op)
     return rc;
 }
 
+static char *get_var(void *sp, const char *name)
+{
+    return pbc_slurm_getenv(sp, name);
+}
+
+static int set_var(void *sp, const char *name, const char *value)
+{
+    if (value != NULL)
+        return pbc_slurm_setenv(sp, name, value);
+    pbc_slurm_unsetenv(sp, name);
+    return 0;
+}
+
 static int relocate(struct spank_handle *sp, const struct pbc_manifest *m, const char *root,
                     struct pbc_error *err)
 {
+    /* The script's tree, if this step has another. */
+    const struct pbc_env env = {.get = get_var, .set = set_var, .arg = sp};
     struct pbc_env_ops ops;
     int rc = 0;
 
+    if (pbc_relocation_undo(&env) < 0)
+        return pbc_fail(err, PBC_EXIT_FAILED, "cannot clean the task's environment");
     if (pbc_relocate(m, root, &ops, err) < 0)
         return -1;
     for (size_t i = 0; i < ops.count && rc == 0; i++) {
@@ -227,6 +247,18 @@ static int find_set(struct spank_handle *sp, const struct pbc_site *site,
     return rc;
 }
 
+/* Whether anything of ours is in the step's environment. */
+static int concerned(struct spank_handle *sp)
+{
+    char *bundles = pbc_slurm_getenv(sp, PBC_VAR_BUNDLES);
+    char *staged = pbc_slurm_getenv(sp, PBC_VAR_SET);
+    int yes = bundles != NULL || staged != NULL;
+
+    free(bundles);
+    free(staged);
+    return yes;
+}
+
 int pbc_step_task(struct spank_handle *sp, int argc, char *const argv[])
 {
     char set[PBC_SET_ID_LEN + 1];
@@ -235,15 +267,21 @@ int pbc_step_task(struct spank_handle *sp, int argc, char *const argv[])
     struct pbc_error err;
     int rc;
 
-    if (pbc_slurm_step(sp, &step) < 0 || step.kind == PBC_STEP_EXTERN || in_staging_step(sp, &step))
+    if (pbc_slurm_step(sp, &step) < 0 || step.kind == PBC_STEP_EXTERN ||
+        in_staging_step(sp, &step) || !concerned(sp))
         return 0;
+    /* A wrong key in plugstack.conf is no reason to fail jobs that want nothing of us. */
     if (pbc_hook_site(argc, argv, &site) < 0)
         return -1;
     rc = find_set(sp, &site, &step, set, &err);
     if (rc > 0)
         rc = enter(sp, &site, &step, set, &err);
     /* All tasks of a node fail for the same reason: one of them says it. */
-    if (rc < 0 && pbc_slurm_local_task(sp) == 0)
-        pbc_slurm_error("node %s: %s", this_host().name, err.text);
+    if (rc < 0 && pbc_slurm_local_task(sp) == 0) {
+        if (strncmp(err.text, "node ", 5) == 0) /* an agent's, with the node where it happened */
+            pbc_slurm_error("%s", err.text);
+        else
+            pbc_slurm_error("node %s: %s", this_host().name, err.text);
+    }
     return rc < 0 ? -1 : 0;
 }

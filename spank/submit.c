@@ -7,6 +7,7 @@
 #include "launch.h"
 #include "manifest.h"
 #include "options.h"
+#include "relocate.h"
 #include "slurm_port.h"
 #include "store.h"
 
@@ -46,6 +47,30 @@ int pbc_hook_site(int argc, char *const argv[], struct pbc_site *site)
     return 0;
 }
 
+static char *get_var(void *arg, const char *name)
+{
+    const char *value = getenv(name);
+
+    (void)arg;
+    return value == NULL ? NULL : strdup(value);
+}
+
+static int set_var(void *arg, const char *name, const char *value)
+{
+    (void)arg;
+    return value == NULL ? unsetenv(name) : setenv(name, value, 1);
+}
+
+/* What this process hands on to tasks is not to point into the tree of the job around it, if it was
+ * this plugin that put it there. */
+static void leave_tree(void)
+{
+    const struct pbc_env env = {.get = get_var, .set = set_var};
+
+    if (getenv(PBC_VAR_SET) != NULL)
+        (void)pbc_relocation_undo(&env);
+}
+
 /* An sbatch or salloc inside a job is a new beginning. Slurm would hand it the options of the job
  * around it, with paths that meant something elsewhere. Called before Slurm reads them. */
 int pbc_submit_init(void)
@@ -54,6 +79,7 @@ int pbc_submit_init(void)
     if (pbc_slurm_context() == PBC_CTX_ALLOCATOR) {
         unsetenv(PBC_VAR_JOB_BUNDLE);
         unsetenv(PBC_VAR_JOB_VERBOSE);
+        leave_tree();
     }
     return 0;
 }
@@ -139,6 +165,7 @@ int pbc_submit_options(int argc, char *const argv[])
         return -1;
     }
     if (list == NULL) {
+        leave_tree(); /* --pbcast-bundle=none inside a job that has staged */
         forget();
         return 0;
     }

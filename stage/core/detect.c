@@ -211,13 +211,14 @@ static int add_below_triplet(struct libdirs *l, const char *triplet, struct pbc_
 
     if (count < 0)
         return too_many(triplet, err);
-    if (add_below(l, triplet, "blas", err) < 0 || add_below(l, triplet, "lapack", err) < 0)
-        return -1;
+    /* The fast ones first: a tree may hold the reference library beside them. */
     for (int i = 0; i < count; i++) {
         if (add_below(l, triplet, names[i], err) < 0)
             return -1;
     }
-    return add_below(l, triplet, "atlas", err);
+    if (add_below(l, triplet, "atlas", err) < 0 || add_below(l, triplet, "blas", err) < 0)
+        return -1;
+    return add_below(l, triplet, "lapack", err);
 }
 
 static int find_libdirs(int treefd, struct pbc_manifest *m, struct pbc_error *err)

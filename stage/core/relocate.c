@@ -123,6 +123,65 @@ char *pbc_env_prepend(const char *value, const char *old)
     return text;
 }
 
+/* `list` without the entries that are `root` or lie below it; "" when none is left. */
+static char *without(const char *list, const char *root)
+{
+    size_t root_len = strlen(root);
+    char *text = malloc(strlen(list) + 1);
+    char *p = text;
+    bool first = true;
+
+    if (text == NULL)
+        return NULL;
+    for (;; list++) {
+        size_t len = strcspn(list, ":");
+
+        if (len < root_len || strncmp(list, root, root_len) != 0 ||
+            (len > root_len && list[root_len] != '/')) {
+            if (!first)
+                *p++ = ':';
+            memcpy(p, list, len);
+            p += len;
+            first = false;
+        }
+        list += len;
+        if (*list == '\0')
+            break;
+    }
+    *p = '\0';
+    return text;
+}
+
+int pbc_relocation_undo(const struct pbc_env *env)
+{
+    static const char *const lists[] = {"PYTHONHOME",      "PYTHONUSERBASE", "PATH",
+                                        "LD_LIBRARY_PATH", "MANPATH",        NULL};
+    char *root = env->get(env->arg, "PBCAST_ROOT");
+    int rc = 0;
+
+    if (root == NULL || root[0] != '/' || root[1] == '\0') {
+        free(root);
+        return 0;
+    }
+    for (size_t i = 0; lists[i] != NULL && rc == 0; i++) {
+        char *old = env->get(env->arg, lists[i]);
+        char *left = old == NULL ? NULL : without(old, root);
+
+        if (old != NULL && left == NULL)
+            rc = -1;
+        else if (old != NULL && strcmp(old, left) != 0)
+            rc = env->set(env->arg, lists[i], left[0] == '\0' ? NULL : left);
+        free(old);
+        free(left);
+    }
+    if (rc == 0)
+        rc = env->set(env->arg, "PYTHONNOUSERSITE", NULL);
+    if (rc == 0)
+        rc = env->set(env->arg, "PBCAST_ROOT", NULL);
+    free(root);
+    return rc;
+}
+
 void pbc_env_ops_free(struct pbc_env_ops *ops)
 {
     for (size_t i = 0; i < ops->count; i++)

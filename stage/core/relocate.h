@@ -29,7 +29,7 @@ struct pbc_env_ops {
 
 /* Look at a staged tree and fill in profile, python and libdirs of `m`: `python` where
  * bin/python3 (or bin/python3.N) and lib/python3.N/os.py (or lib64/...) are there; libdirs are
- * those of lib, lib64, lib/<triplet>, and blas, lapack, openblas-* and atlas below <triplet>, that
+ * those of lib, lib64, lib/<triplet>, and openblas-*, atlas, blas and lapack below <triplet>, that
  * exist as directories and hold a shared library, each once; more than PBC_LIBDIRS_MAX are refused
  * (PBC_EXIT_REFUSED). Follows no link out of the tree. */
 int pbc_profile_detect(int treefd, struct pbc_manifest *m, struct pbc_error *err);
@@ -43,6 +43,18 @@ int pbc_relocate(const struct pbc_manifest *m, const char *root, struct pbc_env_
  * `old`; entries of `value` that `old` has already are dropped from `old`, so that applying an
  * operation twice changes nothing. Malloced; NULL without memory. */
 char *pbc_env_prepend(const char *value, const char *old);
+
+/* An environment: of a task, of this process. */
+struct pbc_env {
+    char *(*get)(void *arg, const char *name);                  /* malloced, NULL = unset */
+    int (*set)(void *arg, const char *name, const char *value); /* NULL = unset; -1 = failed */
+    void *arg;
+};
+
+/* Take back what pbc_relocate did for the tree that PBCAST_ROOT names, if any: entries of list
+ * variables that lie in it, and the variables that are then empty. What was purged stays so. -1
+ * when a variable could not be set. */
+int pbc_relocation_undo(const struct pbc_env *env);
 
 void pbc_env_ops_free(struct pbc_env_ops *ops);
 

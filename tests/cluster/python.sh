@@ -107,4 +107,30 @@ print(\"rank\", MPI.COMM_WORLD.rank, MPI.COMM_WORLD.allreduce(1), numpy.__file__
     nothing_left
 }
 
+test_what_leaves_the_staged_tree_finds_the_system_s_python_again() {
+    bundles || return
+    # shellcheck disable=SC2016
+    script 'srun -N1 --pbcast-bundle=none python3 -c "import sys; print(1, sys.prefix)"
+cd /; sbatch -Q --wait -N1 -o '"$USER_HOME"'/inner --wrap="python3 -c \"import sys; print(2, sys.prefix)\""; cat '"$USER_HOME"'/inner
+srun -N1 --pbcast-bundle=/shared/app.tar.gz sh -c "echo home=\$PYTHONHOME; python3 -c \"import sys; print(3, sys.prefix)\""
+srun -N1 python3 -c "import sys; print(4, sys.prefix)"'
+    LIMIT=60 batch -N2 --pbcast-bundle="$tier1"
+    expect_rc 0 && expect_out "1 /usr" && expect_out "2 /usr" && expect_out "3 /usr" && expect_out "home=" &&
+        expect_no "home=/" && expect_out "4 $STORE/" && nothing_left
+}
+
+test_a_typo_in_plugstack_conf_fails_no_queued_job_that_wants_nothing_of_us() {
+    local job
+    script 'echo ran; srun true'
+    job=$(as_user sbatch --parsable --hold -N1 -o "$USER_HOME/typo" "$script")
+    plugstack colour=red
+    as_user scontrol release "$job"
+    sleep 1
+    idle || return
+    set_up
+    out=$(cat "$SHARED/home/alice/typo")
+    # the script runs; the srun in it says what is wrong
+    expect_count 1 ran && expect_out colour
+}
+
 main "$@"

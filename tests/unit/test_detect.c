@@ -279,9 +279,9 @@ static void multiarch_directories_are_searched_with_their_blas(void **state)
     put("lib/libx.so");
     detect();
     assert_libdirs("lib", "lib/arm-linux-gnueabihf", "lib/x86_64-linux-gnu",
-                   "lib/x86_64-linux-gnu/blas", "lib/x86_64-linux-gnu/lapack",
                    "lib/x86_64-linux-gnu/openblas-openmp", "lib/x86_64-linux-gnu/openblas-pthread",
-                   "lib/x86_64-linux-gnu/atlas");
+                   "lib/x86_64-linux-gnu/atlas", "lib/x86_64-linux-gnu/blas",
+                   "lib/x86_64-linux-gnu/lapack");
 }
 
 static void a_directory_whose_name_would_split_a_path_does_not_count(void **state)

@@ -2,6 +2,7 @@
 
 #include "relocate.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -145,6 +146,69 @@ static void nothing_prepended_changes_nothing(void **state)
     prepends("", NULL, "");
 }
 
+/* An environment of a few variables for pbc_relocation_undo. */
+struct vars {
+    const char *name[8];
+    char value[8][128];
+};
+
+static char *get_var(void *arg, const char *name)
+{
+    struct vars *v = arg;
+
+    for (size_t i = 0; i < 8; i++) {
+        if (v->name[i] != NULL && strcmp(v->name[i], name) == 0)
+            return strdup(v->value[i]);
+    }
+    return NULL;
+}
+
+static int set_var(void *arg, const char *name, const char *value)
+{
+    struct vars *v = arg;
+
+    for (size_t i = 0; i < 8; i++) {
+        if (v->name[i] == NULL || strcmp(v->name[i], name) != 0)
+            continue;
+        if (value == NULL)
+            v->name[i] = NULL;
+        else
+            snprintf(v->value[i], sizeof(v->value[i]), "%s", value);
+    }
+    return 0;
+}
+
+static void a_tree_is_left_without_a_trace(void **state)
+{
+    struct vars v = {.name = {"PBCAST_ROOT", "PYTHONHOME", "PYTHONUSERBASE", "PYTHONNOUSERSITE",
+                              "PATH", "LD_LIBRARY_PATH", "MANPATH", "OTHER"},
+                     .value = {"/s/1/a", "/s/1/a", "/s/1/a/.no-user-base", "1",
+                               "/s/1/a/bin:/usr/bin:/s/1/ab", "/s/1/a/lib:/s/1/a",
+                               "/m:", "/s/1/a"}};
+    const struct pbc_env env = {.get = get_var, .set = set_var, .arg = &v};
+
+    (void)state;
+    assert_int_equal(pbc_relocation_undo(&env), 0);
+    for (size_t i = 0; i < 4; i++)
+        assert_null(v.name[i]);
+    assert_string_equal(v.value[4], "/usr/bin:/s/1/ab");
+    assert_null(v.name[5]);
+    assert_string_equal(v.value[6], ":/m:");
+    assert_string_equal(v.value[7], "/s/1/a");
+}
+
+static void without_a_tree_nothing_is_undone(void **state)
+{
+    struct vars v = {.name = {"PBCAST_ROOT", "PYTHONHOME", "PYTHONNOUSERSITE"},
+                     .value = {"/", "/opt/python", "1"}};
+    const struct pbc_env env = {.get = get_var, .set = set_var, .arg = &v};
+
+    (void)state;
+    assert_int_equal(pbc_relocation_undo(&env), 0);
+    assert_string_equal(v.value[1], "/opt/python");
+    assert_non_null(v.name[2]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -159,6 +223,8 @@ int main(void)
         cmocka_unit_test(entries_are_compared_whole),
         cmocka_unit_test(empty_entries_that_the_user_had_stay),
         cmocka_unit_test(nothing_prepended_changes_nothing),
+        cmocka_unit_test(a_tree_is_left_without_a_trace),
+        cmocka_unit_test(without_a_tree_nothing_is_undone),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
