@@ -248,7 +248,9 @@ static int fail_main(const struct options *o, const struct pbc_error *err)
 
 int pbc_agent_main(int argc, char *argv[], pbc_coord_open *open_many)
 {
-    struct options o = {.conf = {.address = "", .verbose = 1, .limits = {.entries = ENTRIES_MAX}}};
+    /* Static: after a failure the reader of the bundles may still be at work when main returns. */
+    static struct options o = {
+        .conf = {.address = "", .verbose = 1, .limits = {.entries = ENTRIES_MAX}}};
     struct pbc_site site;
     struct pbc_coord coord;
     struct pbc_error err;
