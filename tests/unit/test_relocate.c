@@ -184,7 +184,7 @@ static void a_tree_is_left_without_a_trace(void **state)
                               "PATH", "LD_LIBRARY_PATH", "MANPATH", "OTHER"},
                      .value = {"/s/1/a", "/s/1/a", "/s/1/a/.no-user-base", "1",
                                "/s/1/a/bin:/usr/bin:/s/1/ab", "/s/1/a/lib:/s/1/a",
-                               "/m:", "/s/1/a"}};
+                               ":/m:", "/s/1/a"}};
     const struct pbc_env env = {.get = get_var, .set = set_var, .arg = &v};
 
     (void)state;
