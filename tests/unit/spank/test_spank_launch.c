@@ -327,6 +327,9 @@ static void death_by_a_signal(void **state)
     srun_is(state, "kill -9 $$");
     assert_int_equal(run(state, &err), -1);
     assert_error(&err, PBC_EXIT_FAILED, "signal 9");
+    srun_is(state, "echo 'slurmstepd-n1: error: *** STEP CANCELLED ***'; exit 143");
+    assert_int_equal(run(state, &err), -1);
+    assert_error(&err, PBC_EXIT_FAILED, "signal 15", "cancelled");
 }
 
 static void srun_is_missing(void **state)
