@@ -11,9 +11,11 @@ start_daemon() {
         port=$1
         shift
         "$@" || exit 1
-        for ((i = 0; i < 600; i++)); do
+        missed=0
+        for ((i = 0; i < 600 && missed < 20; i++)); do
             grep -q ":$port 00000000:0000 0A" /proc/net/tcp && exit 0
-            pgrep -x "$1" >/dev/null || break
+            # a daemon on its way to the background can be missed once
+            pgrep -x "$1" >/dev/null || missed=$((missed + 1))
             sleep 0.05
         done
         echo "cluster: $1 did not start on $(hostname)" >&2
