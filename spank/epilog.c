@@ -9,6 +9,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -113,10 +114,14 @@ static void let_go_of_sockets(void)
     struct dirent *e;
 
     while (dir != NULL && null >= 0 && (e = readdir(dir)) != NULL) {
-        int fd = atoi(e->d_name);
         struct stat st;
+        unsigned long n;
+        int fd;
 
-        if (e->d_name[0] == '.' || fd == dirfd(dir) || fd == null || fstat(fd, &st) < 0)
+        if (pbc_parse_number(e->d_name, 0, INT_MAX, &n) < 0)
+            continue; /* "." and ".." */
+        fd = (int)n;
+        if (fd == dirfd(dir) || fd == null || fstat(fd, &st) < 0)
             continue;
         if (!S_ISREG(st.st_mode) && !S_ISCHR(st.st_mode) && !S_ISDIR(st.st_mode))
             dup3(null, fd, O_CLOEXEC);

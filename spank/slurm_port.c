@@ -96,16 +96,19 @@ int pbc_slurm_register(struct spank_handle *sp, const char *name, const char *ar
                        const char *usage, int val,
                        int (*cb)(int val, const char *optarg, int remote))
 {
-    /* Slurm copies the strings and does not write to them. */
+    char name_copy[SPANK_OPTION_MAXLEN], arg_copy[64], usage_copy[512]; /* Slurm copies them too */
     struct spank_option opt = {
-        .name = (char *)(uintptr_t)name,
-        .arginfo = (char *)(uintptr_t)arginfo,
-        .usage = (char *)(uintptr_t)usage,
+        .name = name_copy,
+        .arginfo = arg_copy,
+        .usage = usage_copy,
         .has_arg = 1,
         .val = val,
         .cb = cb,
     };
 
+    snprintf(name_copy, sizeof(name_copy), "%s", name);
+    snprintf(arg_copy, sizeof(arg_copy), "%s", arginfo);
+    snprintf(usage_copy, sizeof(usage_copy), "%s", usage);
     return spank_option_register(sp, &opt) == ESPANK_SUCCESS ? 0 : -1;
 }
 

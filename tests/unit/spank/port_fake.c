@@ -241,5 +241,6 @@ int pbc_slurm_hosts_within(const char *part, const char *all)
 enum pbc_job_state pbc_slurm_job_state(uint32_t job, const char *node)
 {
     (void)node;
+    alarm(3); /* the sweeper does not outlive the test by much */
     return job < 16 ? fake.state[job] : PBC_JOB_UNKNOWN;
 }
