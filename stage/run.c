@@ -248,8 +248,9 @@ enum pbc_exit pbc_run(const struct pbc_run_conf *conf, struct pbc_coord *coord)
     if (r->place.dirfd >= 0)
         pbc_place_close(&r->place);
     /* After a failure the reader may hang in a file system that does not answer; the end of the
-     * process takes it along. Otherwise it has done its work, or was never told to. */
-    if (r->source == NULL || !r->failed)
+     * process takes it along, and what it uses must stay until then. */
+    pbc_pool_close(r->chunks);
+    if (r->source == NULL || pbc_source_stop(r->source))
         release(r);
     return code;
 }

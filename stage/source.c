@@ -10,6 +10,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#define STOP_STEPS 100 /* of 2 ms: a thread that has not stopped by then hangs in the file system  \
+                        */
+
 enum state { PROBING, PROBED, READING, STOPPED };
 
 struct pbc_source {
@@ -25,6 +28,7 @@ struct pbc_source {
     enum state state;
     struct pbc_msg_check check; /* once it is READING */
     int failed;
+    int ended;
     struct pbc_error error;
     double seconds;
     uint64_t bytes;
@@ -179,13 +183,15 @@ static void *reader(void *arg)
     }
     if (rc == 0)
         rc = queue_small(s, PBC_FRAME_DONE, 0, NULL, 0, &err);
+    pthread_mutex_lock(&s->lock);
     if (rc != 0) {
-        pthread_mutex_lock(&s->lock);
         s->failed = 1;
         s->error = err;
-        pthread_mutex_unlock(&s->lock);
-        eventfd_write(s->fd, 1);
     }
+    s->ended = 1;
+    pthread_mutex_unlock(&s->lock);
+    if (rc != 0)
+        eventfd_write(s->fd, 1);
     return NULL;
 }
 
@@ -268,6 +274,23 @@ void pbc_source_figures(struct pbc_source *s, double *seconds, uint64_t *bytes)
     *seconds = s->seconds;
     *bytes = s->bytes;
     pthread_mutex_unlock(&s->lock);
+}
+
+int pbc_source_stop(struct pbc_source *s)
+{
+    const struct timespec pause = {.tv_nsec = 2000000};
+    int ended = 0;
+
+    set_state(s, STOPPED);
+    pbc_fifo_close(&s->queue);
+    for (int i = 0; !ended && i < STOP_STEPS; i++) {
+        pthread_mutex_lock(&s->lock);
+        ended = s->ended;
+        pthread_mutex_unlock(&s->lock);
+        if (!ended)
+            nanosleep(&pause, NULL);
+    }
+    return ended;
 }
 
 void pbc_source_free(struct pbc_source *s)

@@ -37,6 +37,10 @@ int pbc_source_failed(struct pbc_source *s, struct pbc_error *err);
 /* Seconds spent in read(2), and bytes read. */
 void pbc_source_figures(struct pbc_source *s, double *seconds, uint64_t *bytes);
 
+/* Tell the thread to stop; the pool must be closed before. 1 once it has ended, 0 if it has not
+ * soon, because a file system does not answer. */
+int pbc_source_stop(struct pbc_source *s);
+
 /* Stop and free; the pool must be closed before. If the thread hangs in a read of a file system
  * that does not answer, this waits for it. NULL is fine. */
 void pbc_source_free(struct pbc_source *s);
