@@ -10,8 +10,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define STOP_STEPS 100 /* of 2 ms: a thread that has not stopped by then hangs in the file system  \
-                        */
+#define STOP_STEPS                                                                                 \
+    100 /* of 2 ms: a thread that has not stopped by then hangs in the file system                 \
+         */
 
 enum state { PROBING, PROBED, READING, STOPPED };
 
@@ -61,11 +62,13 @@ static int queue_small(struct pbc_source *s, uint8_t type, unsigned bundle, cons
 static int unchanged(const struct pbc_bundle *b, int fd, struct pbc_error *err)
 {
     struct stat st;
+    uint64_t mtime; /* as in pbc_bundles_probe */
 
     if (fstat(fd, &st) != 0)
         return pbc_fail_errno(err, PBC_EXIT_REFUSED, "%s", b->path);
+    mtime = (uint64_t)st.st_mtim.tv_sec * 1000000000u + (uint64_t)st.st_mtim.tv_nsec;
     if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size != b->size || st.st_ino != b->inode ||
-        (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec != b->mtime)
+        (int64_t)mtime != b->mtime)
         return pbc_fail(err, PBC_EXIT_REFUSED,
                         "%s: changed while it was being staged; submit again once it is complete",
                         b->path);
