@@ -182,11 +182,12 @@ static int add_bundles(struct options *o, int argc, char *argv[], struct pbc_err
 
         if (pbc_bundles_parse(argv[i], &one, err) != 0)
             return -1;
-        for (size_t k = 0; k < one.count; k++) {
-            if (o->bundles.count == PBC_BUNDLES_MAX)
-                return pbc_fail(err, PBC_EXIT_USAGE, "more than %d bundles", PBC_BUNDLES_MAX);
-            o->bundles.item[o->bundles.count++] = one.item[k];
+        if (one.count > PBC_BUNDLES_MAX - o->bundles.count) {
+            pbc_bundles_free(&one);
+            return pbc_fail(err, PBC_EXIT_USAGE, "more than %d bundles", PBC_BUNDLES_MAX);
         }
+        for (size_t k = 0; k < one.count; k++)
+            o->bundles.item[o->bundles.count++] = one.item[k];
     }
     return 0;
 }
