@@ -35,6 +35,8 @@ int nodes_teardown(void **state)
     void *dir = n->dir;
     int rc = scratch_teardown(&dir);
 
+    for (unsigned i = 0; i < n->paths; i++)
+        free(n->path[i]);
     free(n);
     return rc;
 }
@@ -300,16 +302,17 @@ void assert_nothing_staged(const struct nodes *n, unsigned size)
 
 /* ---- bundles ---- */
 
-static const char *kept(const char *path)
+static const char *keep(struct nodes *n, const char *path)
 {
-    return strdup(path); /* for the test's life: a few bytes */
+    assert_in_range(n->paths, 0, 15);
+    return n->path[n->paths++] = strdup(path);
 }
 
 const char *make_bundle(struct nodes *n, const char *name, enum pbc_format format,
                         const struct bytes *tar)
 {
     struct bytes b = {0};
-    const char *path = kept(in(n->dir, name));
+    const char *path = keep(n, in(n->dir, name));
 
     compress_to(format, tar->data, tar->len, &b);
     make_file(path, b.data, b.len);
@@ -342,7 +345,7 @@ const char *make_tree_bundle(struct nodes *n, const char *source, const char *na
               "chmod 600 lib/empty; chmod 700 lib/none; echo u >\"$(printf 'lib/\\303\\251')\"");
     snprintf(line, sizeof(line), "tar %s -cf '%s' -C '%s' .", options, name, source);
     run_shell(n->dir, line);
-    return kept(in(n->dir, name));
+    return keep(n, in(n->dir, name));
 }
 
 const char *make_large_bundle(struct nodes *n, const char *name, unsigned mib)

@@ -18,6 +18,8 @@ struct nodes {
     char *dir;
     unsigned made; /* stores */
     unsigned runs;
+    char *path[16]; /* of the bundles that were made */
+    unsigned paths;
 };
 
 int nodes_setup(void **state); /* *state is a struct nodes */

@@ -17,12 +17,12 @@
 
 void bytes_add(struct bytes *b, const void *data, size_t len)
 {
-    if (b->len + len > b->size) {
-        b->size = 2 * (b->len + len);
+    if (b->data == NULL || b->len + len > b->size) {
+        b->size = 2 * (b->len + len) + 1;
         b->data = realloc(b->data, b->size);
         assert_non_null(b->data);
     }
-    if (data != NULL)
+    if (data != NULL && len > 0)
         memcpy(b->data + b->len, data, len);
     b->len += len;
 }
@@ -30,7 +30,8 @@ void bytes_add(struct bytes *b, const void *data, size_t len)
 void bytes_fill(struct bytes *b, uint8_t value, size_t len)
 {
     bytes_add(b, NULL, len);
-    memset(b->data + b->len - len, value, len);
+    if (len > 0)
+        memset(b->data + b->len - len, value, len);
 }
 
 void bytes_noise(struct bytes *b, size_t len, uint64_t seed)
@@ -39,7 +40,8 @@ void bytes_noise(struct bytes *b, size_t len, uint64_t seed)
 
     memcpy(key, &seed, sizeof(seed));
     bytes_add(b, NULL, len);
-    randombytes_buf_deterministic(b->data + b->len - len, len, key);
+    if (len > 0)
+        randombytes_buf_deterministic(b->data + b->len - len, len, key);
 }
 
 void bytes_free(struct bytes *b)

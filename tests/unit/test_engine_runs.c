@@ -169,6 +169,20 @@ static void bundles_overlay_each_other_in_their_order(void **state)
     assert_staged(n, 4, o.bundles, in(n->dir, "source"));
 }
 
+/* Nanoseconds since 1970 in 64 bits end in 2262; files may be younger. */
+static void a_bundle_from_the_far_future_is_staged(void **state)
+{
+    const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = 14000000000}};
+    struct nodes *n = *state;
+    struct run_options o = {.bundles = {make_tree_bundle(n, "source", "b.tar", "")}};
+    struct run r;
+
+    assert_int_equal(utimensat(AT_FDCWD, o.bundles[0], times, 0), 0);
+    run_all(n, &r, 2, &o);
+    assert_run(&r, 0, "staged 1 bundle, ");
+    assert_staged(n, 2, o.bundles, in(n->dir, "source"));
+}
+
 static void two_runs_of_the_same_set_at_the_same_time_both_succeed(void **state)
 {
     struct nodes *n = *state;
@@ -240,6 +254,7 @@ int main(void)
         TEST(the_same_set_again_is_already_staged),
         TEST(only_nodes_without_the_set_unpack_it),
         TEST(bundles_overlay_each_other_in_their_order),
+        TEST(a_bundle_from_the_far_future_is_staged),
         TEST(two_runs_of_the_same_set_at_the_same_time_both_succeed),
         TEST(two_runs_of_different_sets_at_the_same_time_both_succeed),
         TEST(the_summary_tells_the_phases_when_asked),
