@@ -9,15 +9,16 @@ here=$(dirname -- "${BASH_SOURCE[0]}")
 . "$here/common.sh"
 
 # The new root shows the host's directories, with these differences: /cluster is
-# the state directory, /shared the shared file system, /tmp and /run are empty.
+# the state directory, /shared the shared file system, /etc a copy, /tmp and /run
+# are empty.
 build_root() {
     local new=$STATE/root entry name
-    mount -t tmpfs -o mode=755,size=16m pbcast-root "$new"
+    mount -t tmpfs -o mode=755,size=256m pbcast-root "$new"
     mount --make-unbindable "$new" # or the copy of /var would contain itself
     for entry in /*; do
         name=${entry#/}
         case $name in
-            proc | run | tmp | cluster | shared | lost+found) continue ;;
+            etc | proc | run | tmp | cluster | shared | lost+found) continue ;;
         esac
         if [[ -L $entry ]]; then
             cp -P -- "$entry" "$new/$name"
@@ -26,6 +27,7 @@ build_root() {
             mount --rbind -- "$entry" "$new/$name"
         fi
     done
+    cp -a -- /etc "$new/etc"
     mkdir "$new"/{proc,run,tmp,cluster,shared,.old}
     mount -t proc proc "$new/proc"
     mount -t tmpfs -o mode=1777,nosuid,nodev,size=64m tmp "$new/tmp"
@@ -38,11 +40,9 @@ build_root() {
     rmdir /.old
 }
 
-overlay_etc() {
-    local file
-    for file in passwd group hosts; do
-        mount --bind "/cluster/etc/$file" "/etc/$file"
-    done
+own_etc() {
+    cp --remove-destination /cluster/etc/{passwd,group,hosts} /etc/
+    mkdir -p /etc/slurm
     mount --bind /cluster/etc/slurm /etc/slurm
     # slurmd insists on a cgroup tree; an empty one keeps it off the host's.
     mount -t tmpfs -o mode=755,size=1m cgroup /sys/fs/cgroup
@@ -66,7 +66,7 @@ start_munge() {
 hostname "anchor"
 umask 022
 build_root
-overlay_etc
+own_etc
 start_network
 start_munge
 printf 'ready\n' >/cluster/run/anchor.ready
