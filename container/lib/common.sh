@@ -23,9 +23,11 @@ locate() {
     STATE=$(realpath -- "$base")/pbcast-cluster-$NAME
 }
 
-# The state directory is only ever used or removed when root made it as one.
+# The state directory is only ever used or removed when root made it as one: it
+# has a mark, or nothing yet.
 state_is_ours() {
-    [[ -d $STATE && ! -L $STATE && -O $STATE && -f $STATE/.pbcast-cluster ]]
+    [[ -d $STATE && ! -L $STATE && -O $STATE ]] &&
+        [[ -f $STATE/.pbcast-cluster || -z $(ls -A -- "$STATE") ]]
 }
 
 # The first process of each namespace carries this in argv[0].
