@@ -18,7 +18,7 @@ static int setup(void **state)
 {
     if (scratch_setup(state) != 0)
         return -1;
-    if (unshare(geteuid() == 0 ? CLONE_NEWNS : CLONE_NEWUSER | CLONE_NEWNS) != 0 ||
+    if (geteuid() != 0 || unshare(CLONE_NEWNS) != 0 ||
         mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) {
         print_message("no mount namespace here: skipped\n");
         scratch_teardown(state);
