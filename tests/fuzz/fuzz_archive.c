@@ -26,7 +26,8 @@
 
 static const uint8_t key[PBC_KEY_BYTES] = {7};
 static int base = -1;
-static char base_path[64];
+static int shm = -1;
+static char base_name[64];
 static struct stat sentinel_dir, sentinel_file;
 
 static void look_at_sentinel(struct stat *dir, struct stat *file)
@@ -37,7 +38,7 @@ static void look_at_sentinel(struct stat *dir, struct stat *file)
 
 static void remove_base(void)
 {
-    (void)pbc_remove_tree(AT_FDCWD, base_path, NULL);
+    (void)pbc_remove_tree(shm, base_name, NULL);
 }
 
 static void start(void)
@@ -47,10 +48,11 @@ static void start(void)
     CLAIM(sodium_init() >= 0);
     umask(022);
     setlocale(LC_CTYPE, "C.UTF-8");
-    snprintf(base_path, sizeof(base_path), "/dev/shm/pbc-fuzz-%d", (int)getpid());
-    CLAIM(mkdir(base_path, 0700) == 0);
+    shm = open("/dev/shm", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    snprintf(base_name, sizeof(base_name), "pbc-fuzz-%d", (int)getpid());
+    CLAIM(mkdirat(shm, base_name, 0700) == 0);
     atexit(remove_base);
-    base = open(base_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    base = openat(shm, base_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     CLAIM(base >= 0);
     CLAIM(mkdirat(base, "outside", 0755) == 0);
     fd = openat(base, "outside/file", O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
