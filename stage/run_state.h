@@ -116,6 +116,13 @@ void pbc_run_from_source(struct pbc_run *r, struct pbc_chunk *c);
 /* pbc_conn_handler: a frame has come. */
 int pbc_run_frame(void *run, struct pbc_conn *conn, struct pbc_chunk *chunk, struct pbc_error *err);
 
+/* Begin to unpack here, unless this node has the set. */
+int pbc_run_unpack(struct pbc_run *r, struct pbc_error *err);
+
+/* Add a subtree to a sum. */
+void pbc_add_have(struct pbc_msg_have *sum, const struct pbc_msg_have *m);
+void pbc_add_ready(struct pbc_msg_ready *sum, const struct pbc_msg_ready *m);
+
 /* Do what the state allows: answer the parent, go to the next phase. */
 void pbc_run_advance(struct pbc_run *r);
 

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -59,22 +58,6 @@ static int queue_small(struct pbc_source *s, uint8_t type, unsigned bundle, cons
     return 0;
 }
 
-static int unchanged(const struct pbc_bundle *b, int fd, struct pbc_error *err)
-{
-    struct stat st;
-    uint64_t mtime; /* as in pbc_bundles_probe */
-
-    if (fstat(fd, &st) != 0)
-        return pbc_fail_errno(err, PBC_EXIT_REFUSED, "%s", b->path);
-    mtime = (uint64_t)st.st_mtim.tv_sec * 1000000000u + (uint64_t)st.st_mtim.tv_nsec;
-    if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size != b->size || st.st_ino != b->inode ||
-        (int64_t)mtime != b->mtime)
-        return pbc_fail(err, PBC_EXIT_REFUSED,
-                        "%s: changed while it was being staged; submit again once it is complete",
-                        b->path);
-    return 0;
-}
-
 /* Fill `c` from the file: less than PBC_CHUNK_BYTES only at its end. */
 static ssize_t fill(struct pbc_source *s, int fd, struct pbc_chunk *c)
 {
@@ -108,7 +91,7 @@ static int send_bundle(struct pbc_source *s, unsigned index, int fd, struct pbc_
     crypto_generichash_state st;
     ssize_t n;
 
-    if (unchanged(b, fd, err) != 0)
+    if (pbc_bundle_unchanged(b, fd, err) != 0)
         return -1;
     (void)posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
     memcpy(begin.path, b->path, strlen(b->path) + 1);
@@ -143,7 +126,7 @@ static int send_bundle(struct pbc_source *s, unsigned index, int fd, struct pbc_
         return pbc_fail(err, PBC_EXIT_REFUSED,
                         "%s: changed while it was being staged; submit again once it is complete",
                         b->path);
-    if (unchanged(b, fd, err) != 0)
+    if (pbc_bundle_unchanged(b, fd, err) != 0)
         return -1;
     crypto_generichash_final(&st, end.digest, sizeof(end.digest));
     return queue_small(s, PBC_FRAME_END, index, payload,

@@ -73,6 +73,15 @@ static ssize_t read_head(int fd, unsigned char *buf, size_t size)
     return (ssize_t)have;
 }
 
+static void set_identity(struct pbc_bundle *b, const struct stat *st)
+{
+    b->size = (uint64_t)st->st_size;
+    /* unsigned: a file's owner sets any time he likes, overflow included */
+    b->mtime =
+        (int64_t)((uint64_t)st->st_mtim.tv_sec * 1000000000u + (uint64_t)st->st_mtim.tv_nsec);
+    b->inode = st->st_ino;
+}
+
 static int probe_open(int fd, struct pbc_bundle *b, struct pbc_error *err)
 {
     unsigned char head[PBC_SNIFF_BYTES];
@@ -100,10 +109,23 @@ static int probe_open(int fd, struct pbc_bundle *b, struct pbc_error *err)
                         "bundle %s is not an archive that pbcast knows (gzip, bzip2, xz, zstd, "
                         "lz4, tar): make one with tar",
                         b->path);
-    b->size = (uint64_t)st.st_size;
-    /* unsigned: a file's owner sets any time he likes, overflow included */
-    b->mtime = (int64_t)((uint64_t)st.st_mtim.tv_sec * 1000000000u + (uint64_t)st.st_mtim.tv_nsec);
-    b->inode = st.st_ino;
+    set_identity(b, &st);
+    return 0;
+}
+
+int pbc_bundle_unchanged(const struct pbc_bundle *b, int fd, struct pbc_error *err)
+{
+    struct pbc_bundle now;
+    struct stat st;
+
+    if (fstat(fd, &st) < 0)
+        return pbc_fail_errno(err, PBC_EXIT_REFUSED, "cannot look at bundle %s", b->path);
+    set_identity(&now, &st);
+    if (!S_ISREG(st.st_mode) || now.size != b->size || now.inode != b->inode ||
+        now.mtime != b->mtime)
+        return pbc_fail(err, PBC_EXIT_REFUSED,
+                        "%s: changed while it was being staged; submit again once it is complete",
+                        b->path);
     return 0;
 }
 

@@ -62,6 +62,9 @@ int pbc_bundles_parse(const char *list, struct pbc_bundles *out, struct pbc_erro
  * and reason named), and fill in the identity. Never blocks on a fifo or device. */
 int pbc_bundles_probe(struct pbc_bundles *list, struct pbc_error *err);
 
+/* Whether the open file is still what was probed: -1 with PBC_EXIT_REFUSED if not. */
+int pbc_bundle_unchanged(const struct pbc_bundle *b, int fd, struct pbc_error *err);
+
 /* Write the absolute paths as LIST to a string that the caller frees. NULL without memory, or when
  * a resolved path has a comma (err says so). */
 char *pbc_bundles_format(const struct pbc_bundles *list, struct pbc_error *err);

@@ -1,0 +1,242 @@
+/* When a run goes on to the next phase, and what it does there. */
+#include "run_state.h"
+
+#include "relocate.h"
+
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int all(const struct pbc_run *r, int (*is)(const struct pbc_peer *))
+{
+    for (uint32_t i = 0; i < r->children; i++) {
+        if (!is(&r->child[i]))
+            return 0;
+    }
+    return 1;
+}
+
+static int is_open(const struct pbc_peer *p)
+{
+    return p->open;
+}
+
+static int is_have(const struct pbc_peer *p)
+{
+    return p->have;
+}
+
+static int is_ready(const struct pbc_peer *p)
+{
+    return p->ready;
+}
+
+static int is_committed(const struct pbc_peer *p)
+{
+    return p->committed;
+}
+
+static void fail_here(struct pbc_run *r, const struct pbc_error *err)
+{
+    pbc_run_fail(r, r->conf->node, err);
+}
+
+/* Tell the children something without a payload, and do it here. */
+static void tell_all(struct pbc_run *r, uint8_t type)
+{
+    struct pbc_chunk *c = pbc_chunk_small(type, 0, NULL, 0);
+    struct pbc_error err;
+
+    if (c != NULL) {
+        pbc_run_dispatch(r, c);
+        return;
+    }
+    pbc_fail(&err, PBC_EXIT_FAILED, "no memory for a frame");
+    fail_here(r, &err);
+}
+
+/* Root: the bundles are known, and so is the set. */
+static void root_probed(struct pbc_run *r)
+{
+    const struct pbc_bundles *b = r->conf->bundles;
+    struct pbc_error err;
+
+    pbc_bundles_id(b, r->check.set);
+    if (r->conf->set != NULL && strcmp(r->conf->set, r->check.set) != 0) {
+        pbc_fail(&err, PBC_EXIT_REFUSED,
+                 "%s%s changed between the check and the staging; run it again once %s complete",
+                 b->item[0].path, b->count > 1 ? " or a bundle after it" : "",
+                 b->count > 1 ? "they are" : "it is");
+        fail_here(r, &err);
+        return;
+    }
+    r->check.bundles = (uint32_t)b->count;
+    for (size_t i = 0; i < b->count; i++)
+        r->check.bytes += b->item[i].size;
+    r->phase = PBC_PHASE_LOCK;
+}
+
+/* Root: the set is ours to stage. Ask who has it. */
+static void root_check(struct pbc_run *r)
+{
+    uint8_t payload[PBC_SMALL_MAX];
+    struct pbc_error err;
+    struct pbc_chunk *c;
+    int rc = pbc_place_lock(&r->place, r->check.set, &err);
+
+    if (rc < 0)
+        fail_here(r, &err);
+    if (rc <= 0)
+        return;
+    c = pbc_chunk_small(PBC_FRAME_CHECK, 0, payload, pbc_check_encode(&r->check, payload));
+    if (c == NULL) {
+        pbc_fail(&err, PBC_EXIT_FAILED, "no memory for a frame");
+        fail_here(r, &err);
+        return;
+    }
+    r->checked = 1;
+    r->has_set = pbc_place_has(&r->place, r->check.set);
+    r->phase = PBC_PHASE_CHECK;
+    pbc_run_dispatch(r, c);
+}
+
+/* Root: all have answered. Nothing to do, no room, or go. */
+static void root_go(struct pbc_run *r)
+{
+    uint64_t need = r->check.bytes + r->conf->limits.min_free;
+    struct pbc_error err;
+
+    if (r->have.have == r->have.nodes) {
+        r->phase = PBC_PHASE_COMMIT;
+        tell_all(r, PBC_FRAME_COMMIT);
+        return;
+    }
+    if (r->have.free < need) {
+        pbc_fail(&err, PBC_EXIT_NOSPACE,
+                 "the store is too small: the bundles alone need %llu bytes (min_free=%llu "
+                 "included), %llu are free; free some memory there, leave the node out or stage "
+                 "less",
+                 (unsigned long long)need, (unsigned long long)r->conf->limits.min_free,
+                 (unsigned long long)r->have.free);
+        pbc_run_fail(r, r->have.tightest, &err);
+        return;
+    }
+    r->phase = PBC_PHASE_STREAM;
+    r->first_byte = r->tick = pbc_now_ms();
+    if (pbc_run_unpack(r, &err) != 0)
+        fail_here(r, &err);
+    else
+        pbc_source_go(r->source, &r->check);
+}
+
+static void sum_have_here(struct pbc_run *r)
+{
+    struct pbc_msg_have mine = {.nodes = 1, .have = (uint32_t)r->has_set};
+
+    mine.free = pbc_place_free(&r->place);
+    memcpy(mine.tightest, r->conf->node, strlen(r->conf->node) + 1);
+    pbc_add_have(&r->have, &mine);
+}
+
+static void sum_ready_here(struct pbc_run *r)
+{
+    struct pbc_msg_ready mine = {.nodes = 1};
+    struct pbc_writer_count count = {0};
+
+    if (r->unpack != NULL)
+        pbc_unpack_counts(r->unpack, &count);
+    mine.files = count.files;
+    mine.bytes = count.bytes;
+    if (r->unpacked)
+        mine.slowest_us = (r->unpacked_at - r->first_byte) * 1000;
+    memcpy(mine.slowest, r->conf->node, strlen(r->conf->node) + 1);
+    pbc_add_ready(&r->ready, &mine);
+}
+
+static void publish(struct pbc_run *r)
+{
+    struct pbc_manifest m = {.nodes = (char *)(uintptr_t)r->conf->nodes};
+    struct pbc_writer_count count;
+    struct pbc_error err;
+
+    if (r->published || r->has_set) {
+        r->published = 1;
+        return;
+    }
+    memcpy(m.set, r->check.set, sizeof(m.set));
+    pbc_unpack_counts(r->unpack, &count);
+    m.files = count.files;
+    m.bytes = count.bytes;
+    for (unsigned i = 0; i < r->check.bundles; i++) {
+        const struct pbc_unpacked *u = pbc_unpack_result(r->unpack, i);
+        struct pbc_manifest_bundle *b = &m.bundle[m.nbundles++];
+
+        sodium_bin2hex(b->digest, sizeof(b->digest), u->digest, sizeof(u->digest));
+        b->bytes = u->archive_bytes;
+        b->files = u->files;
+        b->path = (char *)(uintptr_t)u->path;
+    }
+    r->published = 1;
+    if (pbc_profile_detect(r->place.treefd, &m, &err) != 0 ||
+        pbc_place_publish(&r->place, &m, &err) != 0)
+        fail_here(r, &err);
+    for (size_t i = 0; i < m.nlibdirs; i++)
+        free(m.libdir[i]);
+}
+
+static void tell_parent(struct pbc_run *r, uint8_t type, uint64_t aux, const uint8_t *payload,
+                        uint32_t len)
+{
+    struct pbc_error err;
+
+    if (pbc_conn_send_urgent(r->parent.conn, type, aux, payload, len) == 0)
+        return;
+    pbc_fail(&err, PBC_EXIT_FAILED, "no memory for a frame");
+    fail_here(r, &err);
+}
+
+void pbc_run_advance(struct pbc_run *r)
+{
+    uint8_t payload[PBC_SMALL_MAX];
+    int root = r->rank == 0;
+
+    if (r->failed)
+        return;
+    if (r->phase == PBC_PHASE_CONNECT && root && all(r, is_open)) {
+        r->connected = pbc_now_ms();
+        r->phase = PBC_PHASE_PROBE;
+    }
+    if (r->phase == PBC_PHASE_PROBE && pbc_source_probed(r->source))
+        root_probed(r);
+    if (r->phase == PBC_PHASE_LOCK)
+        root_check(r);
+    if (r->checked && !r->told_have && all(r, is_have)) {
+        r->told_have = 1;
+        sum_have_here(r);
+        if (root)
+            root_go(r);
+        else
+            tell_parent(r, PBC_FRAME_HAVE, 0, payload, pbc_have_encode(&r->have, payload));
+    }
+    if (r->done_seen && (r->has_set || r->unpacked) && !r->told_ready && all(r, is_ready)) {
+        r->told_ready = 1;
+        sum_ready_here(r);
+        r->all_ready = pbc_now_ms();
+        if (root) {
+            r->phase = PBC_PHASE_COMMIT;
+            tell_all(r, PBC_FRAME_COMMIT);
+        } else {
+            tell_parent(r, PBC_FRAME_READY, 0, payload, pbc_ready_encode(&r->ready, payload));
+        }
+    }
+    if (r->phase == PBC_PHASE_COMMIT && !r->failed) {
+        publish(r);
+        if (!r->failed && !r->told_committed && all(r, is_committed)) {
+            r->told_committed = 1;
+            r->committed++;
+            r->phase = PBC_PHASE_END;
+            if (!root)
+                tell_parent(r, PBC_FRAME_COMMITTED, r->committed, NULL, 0);
+        }
+    }
+}
