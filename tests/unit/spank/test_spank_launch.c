@@ -320,6 +320,19 @@ static void an_error_line_and_success_is_success(void **state)
     assert_int_equal(run(state, &err), 0);
 }
 
+/* An agent that was stopped would keep its srun until the overall timeout. */
+static void an_error_and_no_end(void **state)
+{
+    struct pbc_error err;
+    int64_t began = ms();
+
+    srun_is(state, "trap 'exit 5' INT; echo 'pbcast: error: node n3: lost'\n"
+                   "while :; do sleep 0.05; done");
+    assert_int_equal(run(state, &err), -1);
+    assert_error(&err, PBC_EXIT_PEER, "node n3: lost");
+    assert_true(ms() - began < 15000);
+}
+
 static void death_by_a_signal(void **state)
 {
     struct pbc_error err;
@@ -582,6 +595,7 @@ int main(void)
         cmocka_unit_test_setup(failure_with_a_reason, setup),
         cmocka_unit_test_setup(failure_without_a_reason, setup),
         cmocka_unit_test_setup(an_error_line_and_success_is_success, setup),
+        cmocka_unit_test_setup(an_error_and_no_end, setup),
         cmocka_unit_test_setup(death_by_a_signal, setup),
         cmocka_unit_test_setup(srun_is_missing, setup),
         cmocka_unit_test_setup(again_and_then_success, setup),

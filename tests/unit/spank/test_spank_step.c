@@ -200,6 +200,48 @@ static void the_python_profile(void **state)
     assert_string_equal(fake_getenv("PYTHONNOUSERSITE"), "1");
 }
 
+static void a_step_with_another_set_than_the_script(void **state)
+{
+    static const char other[] = "ffffffffffffffffffffffffffffffff";
+    char path[4300];
+
+    (void)state;
+    manifest(SET);
+    manifest(other);
+    fake_setenv("PATH", "/usr/bin:/bin");
+    fake_setenv("SLURM_PBCAST_SET", SET);
+    assert_int_equal(task(), 0);
+    fake_setenv("SLURM_PBCAST_SET", other);
+    assert_int_equal(task(), 0);
+    snprintf(path, sizeof(path), "%s/7/%s/bin:/usr/bin:/bin", store, other);
+    assert_string_equal(fake_getenv("PATH"), path);
+}
+
+static void a_wrong_site_key_fails_only_who_wants_bundles(void **state)
+{
+    char wrong[] = "wrong=1";
+    char *argv[] = {wrong};
+
+    (void)state;
+    assert_int_equal(pbc_step_task(SP, 1, argv), 0);
+    assert_log_lines(0);
+    fake_setenv("SLURM_PBCAST_SET", SET);
+    assert_int_equal(pbc_step_task(SP, 1, argv), -1);
+    assert_logged("wrong");
+}
+
+static void an_agents_error_has_one_node(void **state)
+{
+    (void)state;
+    fake.step.kind = PBC_STEP_BATCH;
+    fake_setenv("SLURM_PBCAST_BUNDLES", in(*state, "a.tar.gz"));
+    fake_setenv("SLURM_JOB_NODELIST", "n1");
+    fake_setenv("SLURM_JOB_NUM_NODES", "1");
+    step.rc = -1;
+    assert_int_equal(task(), -1);
+    assert_string_equal(fake.log, "node n2: lost\n");
+}
+
 static void a_node_that_lacks_the_set(void **state)
 {
     (void)state;
@@ -362,6 +404,9 @@ int main(void)
         cmocka_unit_test_setup(a_task_enters_the_tree, setup),
         cmocka_unit_test_setup(a_task_without_a_path_keeps_the_system, setup),
         cmocka_unit_test_setup(the_python_profile, setup),
+        cmocka_unit_test_setup(a_step_with_another_set_than_the_script, setup),
+        cmocka_unit_test_setup(a_wrong_site_key_fails_only_who_wants_bundles, setup),
+        cmocka_unit_test_setup(an_agents_error_has_one_node, setup),
         cmocka_unit_test_setup(a_node_that_lacks_the_set, setup),
         cmocka_unit_test_setup(sets_and_manifests_out_of_form, setup),
         cmocka_unit_test_setup(bundles_that_nobody_staged, setup),

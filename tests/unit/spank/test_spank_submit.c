@@ -351,6 +351,49 @@ static void an_allocator_inherits_no_option(void **state)
     assert_null(getenv(PBC_VAR_JOB_VERBOSE));
 }
 
+/* What the script of a staged job hands to a command in it. */
+static void in_a_staged_script(void)
+{
+    setenv("SLURM_JOB_ID", "7", 1);
+    setenv("SLURM_PBCAST_SET", "0123456789abcdef0123456789abcdef", 1);
+    setenv("PBCAST_ROOT", "/shm/7/tree", 1);
+    setenv("PYTHONHOME", "/shm/7/tree", 1);
+    setenv("LD_LIBRARY_PATH", "/shm/7/tree/lib", 1);
+    setenv("PATH", "/shm/7/tree/bin:/usr/bin:/bin", 1);
+}
+
+static void assert_left(void)
+{
+    assert_string_equal(getenv("PATH"), "/usr/bin:/bin");
+    assert_null(getenv("PBCAST_ROOT"));
+    assert_null(getenv("PYTHONHOME"));
+    assert_null(getenv("LD_LIBRARY_PATH"));
+}
+
+static void a_job_in_a_job_leaves_the_tree(void **state)
+{
+    (void)state;
+    in_a_staged_script();
+    fake.ctx = PBC_CTX_ALLOCATOR;
+    assert_int_equal(options_hook(), 0);
+    assert_left();
+}
+
+static void none_leaves_the_tree(void **state)
+{
+    (void)state;
+    in_a_staged_script();
+    setenv("PBCAST_BUNDLE", "none", 1);
+    assert_int_equal(options_hook(), 0);
+    assert_left();
+    /* but who never was in one keeps what he has */
+    unsetenv("SLURM_PBCAST_SET");
+    setenv("PYTHONHOME", "/opt/python", 1);
+    assert_int_equal(options_hook(), 0);
+    assert_string_equal(getenv("PYTHONHOME"), "/opt/python");
+    unsetenv("PYTHONHOME");
+}
+
 static void heterogeneous_jobs(void **state)
 {
     setenv("PBCAST_BUNDLE", in(*state, "a.tar.gz"), 1);
@@ -402,6 +445,8 @@ int main(void)
         cmocka_unit_test_setup(another_bundle_of_the_same_name, setup),
         cmocka_unit_test_setup(a_damaged_manifest_is_none, setup),
         cmocka_unit_test_setup(an_allocator_inherits_no_option, setup),
+        cmocka_unit_test_setup(a_job_in_a_job_leaves_the_tree, setup),
+        cmocka_unit_test_setup(none_leaves_the_tree, setup),
         cmocka_unit_test_setup(heterogeneous_jobs, setup),
         cmocka_unit_test_setup(the_option_before_all, setup),
     };
