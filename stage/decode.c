@@ -1,12 +1,19 @@
 #include "decode.h"
 
 #include <stdlib.h>
+#include <string.h>
 
-#ifdef PBC_HAVE_ISAL
+#if defined(PBC_HAVE_ISAL)
 #include <isa-l/igzip_lib.h>
+#elif defined(PBC_HAVE_ZLIB)
+#include <zlib.h>
 #endif
 #ifdef PBC_HAVE_ZSTD
 #include <zstd.h>
+#endif
+
+#if defined(PBC_HAVE_ISAL) || defined(PBC_HAVE_ZLIB)
+#define PBC_HAVE_GZIP
 #endif
 
 /* Frames of `zstd --ultra` and `--long=27` fit; more would be a decompression bomb's window. */
@@ -17,8 +24,10 @@ struct pbc_decoder {
     int between; /* at the end of a member or frame, or before the first */
     int padding; /* only zeros may follow */
     int any;     /* a member or frame has been seen */
-#ifdef PBC_HAVE_ISAL
+#if defined(PBC_HAVE_ISAL)
     struct inflate_state gz;
+#elif defined(PBC_HAVE_ZLIB)
+    z_stream gz;
 #endif
 #ifdef PBC_HAVE_ZSTD
     ZSTD_DStream *zst;
@@ -27,7 +36,7 @@ struct pbc_decoder {
 
 int pbc_decoder_exists(enum pbc_format format)
 {
-#ifdef PBC_HAVE_ISAL
+#ifdef PBC_HAVE_GZIP
     if (format == PBC_FORMAT_GZIP)
         return 1;
 #endif
@@ -35,8 +44,85 @@ int pbc_decoder_exists(enum pbc_format format)
     if (format == PBC_FORMAT_ZSTD)
         return 1;
 #endif
+    (void)format;
     return 0;
 }
+
+/* --- one gzip member ------------------------------------------------------------------------
+ * gz_step decodes as pbc_decode does, and sets *ended behind the member's checksum. NULL, or what
+ * is wrong with the stream. */
+
+#if defined(PBC_HAVE_ISAL)
+static int gz_start(struct pbc_decoder *d)
+{
+    isal_inflate_init(&d->gz);
+    d->gz.crc_flag = ISAL_GZIP;
+    return 0;
+}
+
+static void gz_again(struct pbc_decoder *d)
+{
+    isal_inflate_reset(&d->gz);
+    d->gz.crc_flag = ISAL_GZIP;
+}
+
+static void gz_stop(struct pbc_decoder *d)
+{
+    (void)d;
+}
+
+static const char *gz_step(struct pbc_decoder *d, const uint8_t *in, size_t len, size_t *used,
+                           uint8_t *out, size_t size, size_t *made, int *ended)
+{
+    int rc;
+
+    d->gz.next_in = (uint8_t *)(uintptr_t)(in + *used);
+    d->gz.avail_in = (uint32_t)(len - *used);
+    d->gz.next_out = out + *made;
+    d->gz.avail_out = (uint32_t)(size - *made);
+    rc = isal_inflate(&d->gz);
+    *used = len - d->gz.avail_in;
+    *made = size - d->gz.avail_out;
+    *ended = d->gz.block_state == ISAL_BLOCK_FINISH;
+    if (rc == ISAL_DECOMP_OK || rc == ISAL_END_INPUT)
+        return NULL;
+    return rc == ISAL_INCORRECT_CHECKSUM ? "the gzip checksum is wrong" : "not a valid gzip stream";
+}
+#elif defined(PBC_HAVE_ZLIB)
+static int gz_start(struct pbc_decoder *d)
+{
+    return inflateInit2(&d->gz, 16 + MAX_WBITS) == Z_OK ? 0 : -1; /* 16: gzip */
+}
+
+static void gz_again(struct pbc_decoder *d)
+{
+    inflateReset(&d->gz);
+}
+
+static void gz_stop(struct pbc_decoder *d)
+{
+    inflateEnd(&d->gz);
+}
+
+static const char *gz_step(struct pbc_decoder *d, const uint8_t *in, size_t len, size_t *used,
+                           uint8_t *out, size_t size, size_t *made, int *ended)
+{
+    int rc;
+
+    d->gz.next_in = (uint8_t *)(uintptr_t)(in + *used);
+    d->gz.avail_in = (uInt)(len - *used);
+    d->gz.next_out = out + *made;
+    d->gz.avail_out = (uInt)(size - *made);
+    rc = inflate(&d->gz, Z_NO_FLUSH);
+    *used = len - d->gz.avail_in;
+    *made = size - d->gz.avail_out;
+    *ended = rc == Z_STREAM_END;
+    if (rc == Z_OK || rc == Z_STREAM_END || rc == Z_BUF_ERROR)
+        return NULL;
+    return d->gz.msg != NULL && strstr(d->gz.msg, "check") != NULL ? "the gzip checksum is wrong"
+                                                                   : "not a valid gzip stream";
+}
+#endif
 
 struct pbc_decoder *pbc_decoder_new(enum pbc_format format)
 {
@@ -46,10 +132,10 @@ struct pbc_decoder *pbc_decoder_new(enum pbc_format format)
         return NULL;
     d->format = format;
     d->between = 1;
-#ifdef PBC_HAVE_ISAL
-    if (format == PBC_FORMAT_GZIP) {
-        isal_inflate_init(&d->gz);
-        d->gz.crc_flag = ISAL_GZIP;
+#ifdef PBC_HAVE_GZIP
+    if (format == PBC_FORMAT_GZIP && gz_start(d) != 0) {
+        free(d);
+        return NULL;
     }
 #endif
 #ifdef PBC_HAVE_ZSTD
@@ -65,7 +151,7 @@ struct pbc_decoder *pbc_decoder_new(enum pbc_format format)
     return d;
 }
 
-#ifdef PBC_HAVE_ISAL
+#ifdef PBC_HAVE_GZIP
 static int skip_zeros(struct pbc_decoder *d, const uint8_t *in, size_t len, size_t *used,
                       struct pbc_error *err)
 {
@@ -80,7 +166,8 @@ static int skip_zeros(struct pbc_decoder *d, const uint8_t *in, size_t len, size
 static int decode_gzip(struct pbc_decoder *d, const uint8_t *in, size_t len, size_t *used,
                        uint8_t *out, size_t size, size_t *made, struct pbc_error *err)
 {
-    int rc;
+    const char *wrong;
+    int ended;
 
     if (d->padding)
         return skip_zeros(d, in, len, used, err);
@@ -89,25 +176,15 @@ static int decode_gzip(struct pbc_decoder *d, const uint8_t *in, size_t len, siz
             return 0;
         if (d->any && in[*used] == 0)
             return skip_zeros(d, in, len, used, err);
-        if (d->any) {
-            isal_inflate_reset(&d->gz);
-            d->gz.crc_flag = ISAL_GZIP;
-        }
+        if (d->any)
+            gz_again(d);
         d->between = 0;
         d->any = 1;
     }
-    d->gz.next_in = (uint8_t *)(uintptr_t)(in + *used);
-    d->gz.avail_in = (uint32_t)(len - *used);
-    d->gz.next_out = out + *made;
-    d->gz.avail_out = (uint32_t)(size - *made);
-    rc = isal_inflate(&d->gz);
-    *used = len - d->gz.avail_in;
-    *made = size - d->gz.avail_out;
-    if (rc != ISAL_DECOMP_OK && rc != ISAL_END_INPUT)
-        return pbc_fail(err, PBC_EXIT_REFUSED, "corrupt: %s",
-                        rc == ISAL_INCORRECT_CHECKSUM ? "the gzip checksum is wrong"
-                                                      : "not a valid gzip stream");
-    if (d->gz.block_state == ISAL_BLOCK_FINISH) {
+    wrong = gz_step(d, in, len, used, out, size, made, &ended);
+    if (wrong != NULL)
+        return pbc_fail(err, PBC_EXIT_REFUSED, "corrupt: %s", wrong);
+    if (ended) {
         d->between = 1;
         return *used < len;
     }
@@ -140,7 +217,7 @@ static int decode_zstd(struct pbc_decoder *d, const uint8_t *in, size_t len, siz
 int pbc_decode(struct pbc_decoder *d, const uint8_t *in, size_t len, size_t *used, uint8_t *out,
                size_t size, size_t *made, struct pbc_error *err)
 {
-#ifdef PBC_HAVE_ISAL
+#ifdef PBC_HAVE_GZIP
     if (d->format == PBC_FORMAT_GZIP)
         return decode_gzip(d, in, len, used, out, size, made, err);
 #endif
@@ -164,6 +241,10 @@ void pbc_decoder_free(struct pbc_decoder *d)
 {
     if (d == NULL)
         return;
+#ifdef PBC_HAVE_GZIP
+    if (d->format == PBC_FORMAT_GZIP)
+        gz_stop(d);
+#endif
 #ifdef PBC_HAVE_ZSTD
     ZSTD_freeDStream(d->zst);
 #endif

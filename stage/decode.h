@@ -1,8 +1,9 @@
 /* decode.h - a compressed stream that arrives in pieces.
  *
  * gzip through ISA-L and zstd through libzstd, where the build found them: both are faster than
- * what libarchive links to, and run in a thread of their own. Everything else is passed on as it is
- * and decoded by libarchive's filters.
+ * what libarchive links to, and run in a thread of their own. Without ISA-L zlib does it, as
+ * libarchive does not look at gzip's checksum. Everything else is passed on as it is and decoded by
+ * libarchive's filters.
  */
 #ifndef PBC_DECODE_H
 #define PBC_DECODE_H
