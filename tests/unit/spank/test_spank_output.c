@@ -43,7 +43,8 @@ static void lines_pass_and_noise_does_not(void **state)
 
     (void)state;
     begin(&o, 1);
-    feed(&o, "pbcast: staged 2 bundles\nsrun: error: n3: task 2: Exited with exit code 5\n");
+    feed(&o, "srun: cluster configuration lacks support for cpu binding\n"
+             "pbcast: staged 2 bundles\nsrun: error: n3: task 2: Exited with exit code 5\n");
     pbc_output_finish(&o);
     assert_string_equal(result(&o), "pbcast: staged 2 bundles\n");
     assert_string_equal(o.error, "");
