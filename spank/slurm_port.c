@@ -157,6 +157,11 @@ char *pbc_slurm_step_nodes(uint32_t job, uint32_t step, uint32_t *ret_count)
     return nodes;
 }
 
+const char *pbc_slurm_reason(void)
+{
+    return slurm_strerror(errno);
+}
+
 int pbc_slurm_hosts_count(const char *hosts)
 {
     pbc_hostlist list = slurm_hostlist_create(hosts);

@@ -68,6 +68,9 @@ void pbc_slurm_info(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
  * with errno. */
 char *pbc_slurm_step_nodes(uint32_t job, uint32_t step, uint32_t *ret_count);
 
+/* The words for errno after that: Slurm has numbers of its own. */
+const char *pbc_slurm_reason(void);
+
 /* Hosts in a host list expression; -1 if it is none. */
 int pbc_slurm_hosts_count(const char *hosts);
 

@@ -222,7 +222,7 @@ int pbc_submit_stage(struct spank_handle *sp)
     nodes = pbc_slurm_step_nodes(step.job, step.step, &count);
     if (nodes == NULL) {
         pbc_slurm_error("cannot learn the nodes of step %u.%u from slurmctld: %s", step.job,
-                        step.step, strerror(errno));
+                        step.step, pbc_slurm_reason());
         return -1;
     }
     pbc_bundles_id(&request.bundles, set);

@@ -208,6 +208,11 @@ char *pbc_slurm_step_nodes(uint32_t job, uint32_t step, uint32_t *ret_count)
     return fake.nodes != NULL ? strdup(fake.nodes) : NULL;
 }
 
+const char *pbc_slurm_reason(void)
+{
+    return "no answer";
+}
+
 /* Host lists of the tests are names with commas. */
 int pbc_slurm_hosts_count(const char *hosts)
 {
