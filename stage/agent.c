@@ -16,7 +16,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define ENTRIES_MAX 10000000 /* members of a set, unless --max-entries says otherwise */
+#define DATA_MAX    (1ul << 30) /* bytes of memory, far above what an agent needs */
+#define ENTRIES_MAX 10000000    /* members of a set, unless --max-entries says otherwise */
 
 static const char usage[] =
     "usage: pbcast-stage [OPTION...] [--] BUNDLE...\n"
@@ -230,12 +231,25 @@ static int complete(struct options *o, char *host, size_t size, struct pbc_error
 static void harden(void)
 {
     const struct rlimit none = {0, 0};
+#ifndef PBC_SANITIZED
+    struct rlimit data;
+#endif
 
     (void)setrlimit(RLIMIT_CORE, &none);
     (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     umask(022);
-    (void)signal(SIGPIPE,
-                 SIG_IGN); /* an srun that is gone must not end us before we have cleaned up */
+#ifndef PBC_SANITIZED /* whose shadow memory counts */
+    /* Archives can ask for memory that no other limit sees: a sparse file's map, an xz dictionary.
+     */
+    if (getrlimit(RLIMIT_DATA, &data) == 0 && data.rlim_cur > DATA_MAX) {
+        data.rlim_cur = DATA_MAX;
+        (void)setrlimit(RLIMIT_DATA, &data);
+    }
+#endif
+    /* An srun that is gone, or a limit of the user's on files, must not end us before we have
+     * cleaned up and said why. */
+    (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGXFSZ, SIG_IGN);
 }
 
 static int fail_main(const struct options *o, const struct pbc_error *err)

@@ -85,8 +85,9 @@ uint64_t pbc_place_free(const struct pbc_place *p)
 {
     struct statvfs vfs;
 
-    if (fstatvfs(p->dirfd, &vfs) != 0)
-        return UINT64_MAX; /* what cannot be asked is found out by writing */
+    /* What cannot be asked (a tmpfs without a limit says 0 of 0) is found out by writing. */
+    if (fstatvfs(p->dirfd, &vfs) != 0 || vfs.f_blocks == 0)
+        return UINT64_MAX;
     return (uint64_t)vfs.f_bavail * vfs.f_frsize;
 }
 

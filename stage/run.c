@@ -18,8 +18,6 @@
 /* How long the shape waits for the sizes of the bundles, and what it is made for without them. */
 #define SIZES_MS    1000
 #define SIZES_GUESS (256u << 20)
-/* The shape is needed before the file system has said how large the bundles are. */
-#define NOMINAL_BYTES (256u << 20)
 
 static void note(struct pbc_run *r, const struct pbc_error *err)
 {
@@ -245,6 +243,7 @@ enum pbc_exit pbc_run(const struct pbc_run_conf *conf, struct pbc_coord *coord)
         pbc_report_summary(r);
     }
     pbc_unpack_free(r->unpack);
+    pbc_run_forget_manifest(r);
     if (r->place.dirfd >= 0)
         pbc_place_close(&r->place);
     /* After a failure the reader may hang in a file system that does not answer; the end of the

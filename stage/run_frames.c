@@ -101,8 +101,11 @@ static int from_parent(struct pbc_run *r, struct pbc_chunk *c, struct pbc_error 
     case PBC_FRAME_BEGIN:
         r->phase = PBC_PHASE_STREAM;
         rc = in_order(r, c, err);
-        if (rc == 0)
-            rc = pbc_run_unpack(r, err);
+        if (rc == 0 && pbc_run_unpack(r, err) != 0) {
+            pbc_run_fail(r, r->conf->node, err); /* not the connection's fault */
+            pbc_chunk_unref(c);
+            return 0;
+        }
         break;
     case PBC_FRAME_DATA:
     case PBC_FRAME_END:

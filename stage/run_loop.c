@@ -12,12 +12,13 @@
 #include <time.h>
 #include <unistd.h>
 
-#define TICK_MS   100 /* how often time is looked at */
-#define REPORT_MS 1000
-#define HELLO_MS  5000 /* how long a stranger may take to prove himself */
-#define REDIALS   5
-#define REDIAL_MS 200
-#define FIXED_FDS 5
+#define TICK_MS    100  /* how often time is looked at */
+#define TIMEOUT_MS 5000 /* how much later than the root the others give up */
+#define REPORT_MS  1000
+#define HELLO_MS   5000 /* how long a stranger may take to prove himself */
+#define REDIALS    5
+#define REDIAL_MS  200
+#define FIXED_FDS  5
 
 uint64_t pbc_now_ms(void)
 {
@@ -47,6 +48,16 @@ static void peer_gone(struct pbc_peer *p)
     p->gone = 1;
 }
 
+/* What went wrong with a connection may be this node's own: then the neighbours still get to hear
+ * of it. 1 if so. */
+static int own_fault(struct pbc_run *r, const struct pbc_error *why)
+{
+    if (why->code == PBC_EXIT_PEER || r->failed)
+        return 0;
+    pbc_run_fail(r, r->conf->node, why);
+    return 1;
+}
+
 static void lost_child(struct pbc_run *r, struct pbc_peer *p, const struct pbc_error *why)
 {
     struct pbc_error err;
@@ -69,6 +80,8 @@ static void lost_parent(struct pbc_run *r, const struct pbc_error *why)
 {
     struct pbc_error err;
 
+    if (own_fault(r, why))
+        return;
     if (!r->parent.open && !r->failed && r->redials < REDIALS) {
         pbc_conn_close(r->parent.conn);
         r->parent.conn = NULL;
@@ -77,13 +90,10 @@ static void lost_parent(struct pbc_run *r, const struct pbc_error *why)
         return;
     }
     peer_gone(&r->parent);
-    if (r->failed || (r->phase == PBC_PHASE_END && r->told_committed))
+    if (r->failed || r->phase == PBC_PHASE_END)
         return;
-    if (why->code != PBC_EXIT_PEER)
-        err = *why;
-    else
-        pbc_fail(&err, PBC_EXIT_PEER, "lost the connection to %s, which sends to it (%s)",
-                 r->parent.node, why->text);
+    pbc_fail(&err, PBC_EXIT_PEER, "lost the connection to %s, which sends to it (%s)",
+             r->parent.node, why->text);
     r->orphaned = 1;
     pbc_run_fail(r, r->conf->node, &err);
 }
@@ -153,10 +163,10 @@ static void want(struct polled *p, int fd, short events)
 
 static void want_conn(struct polled *p, const struct pbc_conn *c)
 {
-    if (c != NULL)
-        want(p, c->fd, pbc_conn_events(c));
-    else
-        want(p, -1, 0);
+    short events = c == NULL ? 0 : pbc_conn_events(c);
+
+    /* Without events poll would still tell of a hang-up, again and again. */
+    want(p, events == 0 ? -1 : c->fd, events);
 }
 
 static void gather(struct pbc_run *r, struct polled *p)
@@ -322,7 +332,8 @@ static void look_at_time(struct pbc_run *r, uint64_t now)
         look_at_peer(r, &r->child[i], now, 1);
         done += r->child[i].progress;
     }
-    if (now - r->began > (uint64_t)r->conf->timeout * 1000) {
+    /* The root first: the others only look, in case it cannot. */
+    if (now - r->began > (uint64_t)r->conf->timeout * 1000 + (r->rank == 0 ? 0 : TIMEOUT_MS)) {
         pbc_fail(&err, PBC_EXIT_PEER,
                  "staging did not end within timeout=%u s, at %u of %u nodes ready below this one",
                  r->conf->timeout, done, pbc_tree_subtree(r->arity, r->size, r->rank));

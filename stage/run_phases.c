@@ -153,35 +153,50 @@ static void sum_ready_here(struct pbc_run *r)
     pbc_add_ready(&r->ready, &mine);
 }
 
-static void publish(struct pbc_run *r)
+/* What will be published, while a failure can still stop the others: 0, or -1 after the failure. */
+static int describe(struct pbc_run *r)
 {
-    struct pbc_manifest m = {.nodes = (char *)(uintptr_t)r->conf->nodes};
+    struct pbc_manifest *m = &r->manifest;
     struct pbc_writer_count count;
     struct pbc_error err;
 
-    if (r->published || r->has_set) {
-        r->published = 1;
-        return;
-    }
-    memcpy(m.set, r->check.set, sizeof(m.set));
+    if (r->has_set)
+        return 0;
+    m->nodes = (char *)(uintptr_t)r->conf->nodes;
+    memcpy(m->set, r->check.set, sizeof(m->set));
     pbc_unpack_counts(r->unpack, &count);
-    m.files = count.files;
-    m.bytes = count.bytes;
+    m->files = count.files;
+    m->bytes = count.bytes;
     for (unsigned i = 0; i < r->check.bundles; i++) {
         const struct pbc_unpacked *u = pbc_unpack_result(r->unpack, i);
-        struct pbc_manifest_bundle *b = &m.bundle[m.nbundles++];
+        struct pbc_manifest_bundle *b = &m->bundle[m->nbundles++];
 
         sodium_bin2hex(b->digest, sizeof(b->digest), u->digest, sizeof(u->digest));
         b->bytes = u->archive_bytes;
         b->files = u->files;
         b->path = (char *)(uintptr_t)u->path;
     }
-    r->published = 1;
-    if (pbc_profile_detect(r->place.treefd, &m, &err) != 0 ||
-        pbc_place_publish(&r->place, &m, &err) != 0)
-        fail_here(r, &err);
-    for (size_t i = 0; i < m.nlibdirs; i++)
-        free(m.libdir[i]);
+    if (pbc_profile_detect(r->place.treefd, m, &err) == 0)
+        return 0;
+    fail_here(r, &err);
+    return -1;
+}
+
+void pbc_run_forget_manifest(struct pbc_run *r)
+{
+    for (size_t i = 0; i < r->manifest.nlibdirs; i++)
+        free(r->manifest.libdir[i]);
+    r->manifest.nlibdirs = 0;
+}
+
+static int publish(struct pbc_run *r)
+{
+    struct pbc_error err;
+
+    if (r->has_set || pbc_place_publish(&r->place, &r->manifest, &err) == 0)
+        return 0;
+    fail_here(r, &err);
+    return -1;
 }
 
 static void tell_parent(struct pbc_run *r, uint8_t type, uint64_t aux, const uint8_t *payload,
@@ -219,6 +234,8 @@ void pbc_run_advance(struct pbc_run *r)
             tell_parent(r, PBC_FRAME_HAVE, 0, payload, pbc_have_encode(&r->have, payload));
     }
     if (r->done_seen && (r->has_set || r->unpacked) && !r->told_ready && all(r, is_ready)) {
+        if (describe(r) != 0)
+            return;
         r->told_ready = 1;
         sum_ready_here(r);
         r->all_ready = pbc_now_ms();
@@ -229,14 +246,11 @@ void pbc_run_advance(struct pbc_run *r)
             tell_parent(r, PBC_FRAME_READY, 0, payload, pbc_ready_encode(&r->ready, payload));
         }
     }
-    if (r->phase == PBC_PHASE_COMMIT && !r->failed) {
-        publish(r);
-        if (!r->failed && !r->told_committed && all(r, is_committed)) {
-            r->told_committed = 1;
-            r->committed++;
-            r->phase = PBC_PHASE_END;
-            if (!root)
-                tell_parent(r, PBC_FRAME_COMMITTED, r->committed, NULL, 0);
-        }
+    /* The root comes last: its manifest, which later steps trust, means that all have the set. */
+    if (r->phase == PBC_PHASE_COMMIT && !r->failed && all(r, is_committed) && publish(r) == 0) {
+        r->committed++;
+        r->phase = PBC_PHASE_END;
+        if (!root)
+            tell_parent(r, PBC_FRAME_COMMITTED, r->committed, NULL, 0);
     }
 }

@@ -68,15 +68,14 @@ struct pbc_run {
     int has_set;                   /* on this node */
     int told_have;
     int told_ready;
-    int told_committed;
     int unpacked;  /* everything, here */
     int done_seen; /* DONE has come */
-    int published;
     unsigned next_bundle;
     int in_bundle;
     uint64_t next_offset;
     struct pbc_msg_have have; /* sums of the subtree, this node included */
     struct pbc_msg_ready ready;
+    struct pbc_manifest manifest; /* what this node will publish; only the libdirs are owned */
     uint32_t committed;
     uint32_t told_progress;
 
@@ -122,6 +121,8 @@ int pbc_run_unpack(struct pbc_run *r, struct pbc_error *err);
 /* Add a subtree to a sum. */
 void pbc_add_have(struct pbc_msg_have *sum, const struct pbc_msg_have *m);
 void pbc_add_ready(struct pbc_msg_ready *sum, const struct pbc_msg_ready *m);
+
+void pbc_run_forget_manifest(struct pbc_run *r);
 
 /* Do what the state allows: answer the parent, go to the next phase. */
 void pbc_run_advance(struct pbc_run *r);

@@ -435,7 +435,7 @@ static int look_at_space(struct pbc_writer *w, size_t len, struct pbc_error *err
         return 0;
     if (len > w->unlooked) {
         w->unlooked = SPACE_STEP > len ? SPACE_STEP : len;
-        if (fstatvfs(w->root, &vfs) == 0) {
+        if (fstatvfs(w->root, &vfs) == 0 && vfs.f_blocks > 0) {
             left = (uint64_t)vfs.f_bavail * vfs.f_frsize;
             if (left < w->limits.min_free || left - w->limits.min_free < len)
                 return pbc_fail(err, PBC_EXIT_NOSPACE,

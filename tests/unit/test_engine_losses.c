@@ -12,12 +12,11 @@
 #include <unistd.h>
 
 #define NODES 6
-#define STALL "--stall 2"
 
 /* A transfer that fills every buffer: what is done to an agent that unpacks comes in its middle. */
 static struct run_options large(struct nodes *n)
 {
-    return (struct run_options){.args = STALL, .bundles = {make_large_bundle(n, "large.tar", 100)}};
+    return (struct run_options){.bundles = {make_large_bundle(n, "large.tar", 100)}};
 }
 
 /* All but `except` have failed, only the root spoke, and said `words`. */
@@ -115,10 +114,11 @@ static void a_stopped_agent_is_named_and_gives_up_when_it_wakes(void **state)
     struct run r;
     int running = 1;
 
+    o.args = "--stall 4";
     run_start(n, &r, NODES, &o);
     run_wait_unpacking(&r, 2);
     kill(r.pid[2], SIGSTOP);
-    for (int i = 0; i < 3000 && running; i++) { /* bounded by 30 s */
+    for (int i = 0; i < 6000 && running; i++) { /* bounded by 60 s */
         running = kill(r.pid[0], 0) == 0 && waitpid(r.pid[0], &r.status[0], WNOHANG) == 0;
         usleep(10000);
     }
