@@ -246,3 +246,18 @@ enum pbc_job_state pbc_slurm_job_state(uint32_t job, const char *node)
     slurm_free_job_info_msg(info);
     return state;
 }
+
+int pbc_slurm_cred_expire(void)
+{
+    slurm_conf_t *conf = NULL;
+    const char *key;
+    int seconds = 0;
+
+    if (slurm_load_ctl_conf(0, &conf) == SLURM_SUCCESS && conf != NULL) {
+        key = conf->authinfo == NULL ? NULL : strstr(conf->authinfo, "cred_expire=");
+        if (key != NULL)
+            seconds = atoi(key + strlen("cred_expire="));
+        slurm_free_ctl_conf(conf);
+    }
+    return seconds > 0 ? seconds : 120;
+}

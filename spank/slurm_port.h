@@ -83,6 +83,10 @@ enum pbc_job_state {
     PBC_JOB_HERE,    /* it runs on this node, or may come here */
     PBC_JOB_GONE,    /* it has ended, or runs on other nodes only */
 };
+/* Seconds that a step's credential lives (AuthInfo=cred_expire, slurm.conf(5)); 120 where slurmctld
+ * does not say. Asks slurmctld. */
+int pbc_slurm_cred_expire(void);
+
 enum pbc_job_state pbc_slurm_job_state(uint32_t job, const char *node);
 
 #endif

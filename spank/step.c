@@ -215,6 +215,14 @@ static int stage_batch(struct spank_handle *sp, const struct pbc_site *site,
     return rc;
 }
 
+/* Slurm brings the option itself too, whatever became of the environment. */
+static int option_given(void)
+{
+    const char *text = pbc_option_bundle().text;
+
+    return text != NULL && strcmp(text, PBC_BUNDLE_NONE) != 0;
+}
+
 /* The set for this task in `set`: 1 there is one, 0 none is asked for, -1 with err. */
 static int find_set(struct spank_handle *sp, const struct pbc_site *site,
                     const struct pbc_step *step, char *set, struct pbc_error *err)
@@ -226,6 +234,12 @@ static int find_set(struct spank_handle *sp, const struct pbc_site *site,
     if (step->kind == PBC_STEP_BATCH) {
         if (bundles != NULL)
             rc = stage_batch(sp, site, step, bundles, set, err) < 0 ? -1 : 1;
+        else if (option_given())
+            rc = pbc_fail(err, PBC_EXIT_FAILED,
+                          "bundles are asked for, but the job's environment has lost %s (was it "
+                          "replaced by --export-file?); the script would run from the shared file "
+                          "system",
+                          PBC_VAR_BUNDLES);
     } else if (staged != NULL) {
         if (pbc_set_id_valid(staged)) {
             memcpy(set, staged, PBC_SET_ID_LEN + 1);
@@ -234,25 +248,25 @@ static int find_set(struct spank_handle *sp, const struct pbc_site *site,
             rc = pbc_fail(err, PBC_EXIT_FAILED, "%s=%s is not the name of a set", PBC_VAR_SET,
                           staged);
         }
-    } else if (bundles != NULL && step->kind == PBC_STEP_NORMAL) {
+    } else if ((bundles != NULL || option_given()) && step->kind == PBC_STEP_NORMAL) {
         /* An srun that staged nothing and failed not either: an `optional` line in plugstack.conf
          * hides its error, or the step was started without srun's plugins. */
         rc = pbc_fail(err, PBC_EXIT_FAILED,
                       "bundles are asked for (%s) but this step has staged none; the task would "
                       "run from the shared file system (is pbcast 'required' in plugstack.conf?)",
-                      bundles);
+                      bundles != NULL ? bundles : pbc_option_bundle().text);
     }
     free(bundles);
     free(staged);
     return rc;
 }
 
-/* Whether anything of ours is in the step's environment. */
+/* Whether anything is asked of us in this step. */
 static int concerned(struct spank_handle *sp)
 {
     char *bundles = pbc_slurm_getenv(sp, PBC_VAR_BUNDLES);
     char *staged = pbc_slurm_getenv(sp, PBC_VAR_SET);
-    int yes = bundles != NULL || staged != NULL;
+    int yes = bundles != NULL || staged != NULL || option_given();
 
     free(bundles);
     free(staged);
@@ -265,11 +279,18 @@ int pbc_step_task(struct spank_handle *sp, int argc, char *const argv[])
     struct pbc_site site;
     struct pbc_step step;
     struct pbc_error err;
+    char *failed;
     int rc;
 
     if (pbc_slurm_step(sp, &step) < 0 || step.kind == PBC_STEP_EXTERN ||
         in_staging_step(sp, &step) || !concerned(sp))
         return 0;
+    failed = pbc_slurm_getenv(sp, PBC_VAR_FAILED);
+    if (failed != NULL && step.kind != PBC_STEP_BATCH) {
+        free(failed);
+        return -1; /* srun has said why */
+    }
+    free(failed);
     /* A wrong key in plugstack.conf is no reason to fail jobs that want nothing of us. */
     if (pbc_hook_site(argc, argv, &site) < 0)
         return -1;

@@ -15,15 +15,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 /* A string of the environment cannot be longer than 128 KiB; Slurm drops those that are. */
 #define LIST_MAX 120000
 
+#define CRED_LOOK 30 /* seconds of staging before the life of a credential is asked for */
+
 /* What init_post_opt found, for local_user_init. */
 static struct {
     unsigned calls; /* one for each component of a heterogeneous job */
     int active;
+    int in_job; /* srun inside an allocation that outlives it */
     int verbose;
     struct pbc_site site;
     struct pbc_bundles bundles;
@@ -90,6 +94,7 @@ static void forget(void)
     unsetenv(PBC_VAR_ASKED);
     unsetenv(PBC_VAR_VERBOSE);
     unsetenv(PBC_VAR_SET);
+    unsetenv(PBC_VAR_FAILED);
 }
 
 static int remember(const char *list, const char *asked, int verbose, struct pbc_error *err)
@@ -104,6 +109,7 @@ static int remember(const char *list, const char *asked, int verbose, struct pbc
         setenv(PBC_VAR_VERBOSE, number, 1) < 0)
         return pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot set the environment");
     unsetenv(PBC_VAR_SET);
+    unsetenv(PBC_VAR_FAILED);
     return 0;
 }
 
@@ -153,6 +159,7 @@ int pbc_submit_options(int argc, char *const argv[])
         .asked = getenv(PBC_VAR_ASKED),
         .in_job = in_srun && getenv("SLURM_JOB_ID") != NULL,
     };
+    request.in_job = wish.in_job;
     list = pbc_wish_list(&wish, &asked);
 
     if (getenv(PBC_VAR_STEP) != NULL) {
@@ -200,31 +207,49 @@ static int already_staged(const struct pbc_step *step, const char *set, const ch
     return staged;
 }
 
-int pbc_submit_stage(struct spank_handle *sp)
+/* The step exists already, and an srun that ends here would leave it behind: in an allocation of
+ * its own it goes with that, in another the next srun would wait for it for ever. There the tasks
+ * are launched, and fail before they run (pbc_step_task). */
+static int give_up(const struct pbc_error *err)
 {
-    char set[PBC_SET_ID_LEN + 1];
-    struct pbc_error err;
+    pbc_slurm_error("%s", err->text);
+    if (!request.in_job)
+        return -1;
+    return setenv(PBC_VAR_FAILED, "1", 1) < 0 ? -1 : 0;
+}
+
+/* Slurm does not launch tasks with a credential that is older than cred_expire, and this step's was
+ * made before the staging. */
+static void warn_of_credential(int64_t seconds)
+{
+    int expire = seconds < CRED_LOOK ? 0 : pbc_slurm_cred_expire();
+
+    if (expire > 0 && seconds >= expire)
+        pbc_slurm_error("staging took %lld s, and Slurm launches no task %d s after its step was "
+                        "made (AuthInfo=cred_expire in slurm.conf). %s",
+                        (long long)seconds, expire,
+                        request.in_job ? "All is staged now: run the same srun again"
+                                       : "Use sbatch, which stages before it makes steps");
+}
+
+static int stage(struct spank_handle *sp, char *set, struct pbc_error *err)
+{
     struct pbc_step step;
     uint32_t count = 0;
     char *nodes;
     int rc = 0;
 
-    if (!request.active)
-        return 0;
-    if (pbc_slurm_step(sp, &step) < 0) {
-        pbc_slurm_error("Slurm does not say which step this is");
-        return -1;
-    }
+    if (pbc_slurm_step(sp, &step) < 0)
+        return pbc_fail(err, PBC_EXIT_FAILED, "Slurm does not say which step this is");
     /* The shell of salloc on a node: the sruns that are called in it will stage. */
     if (step.kind != PBC_STEP_NORMAL)
-        return 0;
+        return 1;
 
     nodes = pbc_slurm_step_nodes(step.job, step.step, &count);
-    if (nodes == NULL) {
-        pbc_slurm_error("cannot learn the nodes of step %u.%u from slurmctld: %s", step.job,
+    if (nodes == NULL)
+        return pbc_fail(err, PBC_EXIT_FAILED,
+                        "cannot learn the nodes of step %u.%u from slurmctld: %s", step.job,
                         step.step, pbc_slurm_reason());
-        return -1;
-    }
     pbc_bundles_id(&request.bundles, set);
     if (!already_staged(&step, set, nodes)) {
         struct pbc_launch launch = {
@@ -238,16 +263,29 @@ int pbc_submit_stage(struct spank_handle *sp)
             .in_client = 1,
             .slurm_conf = getenv("SLURM_CONF"),
         };
+        time_t start = time(NULL);
 
-        rc = pbc_launch(&launch, &err);
+        rc = pbc_launch(&launch, err);
+        if (rc == 0)
+            warn_of_credential((int64_t)(time(NULL) - start));
     }
     free(nodes);
-    if (rc < 0)
-        return refuse(&err);
+    return rc;
+}
+
+int pbc_submit_stage(struct spank_handle *sp)
+{
+    char set[PBC_SET_ID_LEN + 1];
+    struct pbc_error err;
+    int rc;
+
+    if (!request.active)
+        return 0;
+    rc = stage(sp, set, &err);
+    if (rc > 0)
+        return 0;
     /* srun merges its environment into the tasks' right after this hook. */
-    if (setenv(PBC_VAR_SET, set, 1) < 0) {
-        pbc_slurm_error("cannot set the environment: %s", strerror(errno));
-        return -1;
-    }
-    return 0;
+    if (rc == 0 && setenv(PBC_VAR_SET, set, 1) < 0)
+        rc = pbc_fail_errno(&err, PBC_EXIT_FAILED, "cannot set the environment");
+    return rc < 0 ? give_up(&err) : 0;
 }

@@ -28,7 +28,11 @@ static void remove_abandoned(int dirfd)
             close(copy);
         return;
     }
-    (void)flock(dirfd, LOCK_EX); /* not between another agent's mkdir and lock */
+    /* Not between another agent's mkdir and lock. This only tidies up: it waits for nobody. */
+    if (flock(dirfd, LOCK_EX | LOCK_NB) != 0) {
+        closedir(d);
+        return;
+    }
     while ((e = readdir(d)) != NULL) {
         int fd;
 

@@ -152,6 +152,19 @@ static char *without(const char *list, const char *root)
     return text;
 }
 
+/* Whether the path is one of ours, <store>/<job>/<set>: others may use the variable's name. */
+static bool is_tree(const char *root)
+{
+    const char *set = strrchr(root, '/');
+    const char *job = set;
+
+    if (root[0] != '/' || set == root || !pbc_set_id_valid(set + 1))
+        return false;
+    while (job > root && job[-1] >= '0' && job[-1] <= '9')
+        job--;
+    return job < set && job > root + 1 && job[-1] == '/';
+}
+
 int pbc_relocation_undo(const struct pbc_env *env)
 {
     static const char *const lists[] = {"PYTHONHOME",      "PYTHONUSERBASE", "PATH",
@@ -159,7 +172,7 @@ int pbc_relocation_undo(const struct pbc_env *env)
     char *root = env->get(env->arg, "PBCAST_ROOT");
     int rc = 0;
 
-    if (root == NULL || root[0] != '/' || root[1] == '\0') {
+    if (root == NULL || !is_tree(root)) {
         free(root);
         return 0;
     }

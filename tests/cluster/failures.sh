@@ -225,4 +225,56 @@ test_a_time_limit_midway() {
     expect_failure && expect_no_line ran && nothing_left
 }
 
+test_a_failed_staging_leaves_no_step_behind_in_the_job() {
+    new_dir
+    seq 100000 | gzip >"$dir/b.tar.gz"
+    script "srun --pbcast-bundle=$udir/b.tar.gz echo staged-task; echo first=\$?
+timeout 30 srun echo plain-task; echo second=\$?"
+    batch -N2
+    expect_count 1 "error: pbcast: " && expect_no_line staged-task && expect_out "first=1" &&
+        expect_count 2 plain-task && expect_out "second=0" && nothing_left
+}
+
+test_a_set_that_one_node_could_not_publish_is_staged_again() {
+    simple_bundle again
+    # The name of a set depends on the bundle alone: the first job learns it.
+    script "srun -N4 --pbcast-bundle=$bundle hello; srun -N1 ls $STORE/\$SLURM_JOB_ID"
+    batch -N4
+    local id
+    id=$(grep -oE '^[0-9a-f]{32}$' <<<"$out") || fail "no set" || return
+    script "srun -N4 --overlap --pbcast-bundle=$udir/other.tar true
+srun -N1 --overlap --nodelist=n3 mkdir $STORE/\$SLURM_JOB_ID/$id.manifest
+srun -N4 --overlap --pbcast-bundle=$bundle hello; echo first=\$?
+srun -N1 --overlap --nodelist=n3 rmdir $STORE/\$SLURM_JOB_ID/$id.manifest
+srun -N4 --overlap --pbcast-bundle=$bundle hello; echo second=\$?"
+    cp "$file" "$dir/other.tar"
+    batch -N4
+    expect_out "node n3: cannot write" && expect_out "first=1" && expect_out "second=0" &&
+        expect_count 4 "again from" && nothing_left
+}
+
+test_a_limit_of_the_user_on_files_is_told_as_such() {
+    simple_bundle limited 4
+    # shellcheck disable=SC2016
+    capture bash -c 'ulimit -f 1000; srun -N4 --pbcast-bundle='"$bundle"' echo ran'
+    expect_failure && expect_no_line ran && expect_count 1 "error: pbcast: " && expect_out "File too large" && nothing_left
+}
+
+test_an_agent_that_is_missing_on_one_node() {
+    simple_bundle missing
+    cluster exec n3 mount --bind /dev/null "$PREFIX/bin/pbcast-stage"
+    SECONDS=0
+    capture srun -N4 --pbcast-bundle="$bundle" echo ran
+    cluster exec n3 umount "$PREFIX/bin/pbcast-stage"
+    expect_failure && expect_no_line ran && expect_out "execve()" && ((SECONDS < 40)) && nothing_left
+}
+
+test_a_node_s_own_failure_is_told_with_its_reason() {
+    simple_bundle inodes
+    cluster exec n3 sh -c "mkdir -p $STORE && mount -t tmpfs -o size=100m,mode=755,nr_inodes=2 tmpfs $STORE"
+    capture srun -N4 --pbcast-bundle="$bundle" echo ran
+    cluster exec n3 umount "$STORE"
+    expect_failure && expect_no_line ran && expect_out "node n3" && expect_out "No space left" && nothing_left
+}
+
 main "$@"

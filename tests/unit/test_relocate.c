@@ -180,27 +180,31 @@ static int set_var(void *arg, const char *name, const char *value)
 
 static void a_tree_is_left_without_a_trace(void **state)
 {
-    struct vars v = {.name = {"PBCAST_ROOT", "PYTHONHOME", "PYTHONUSERBASE", "PYTHONNOUSERSITE",
-                              "PATH", "LD_LIBRARY_PATH", "MANPATH", "OTHER"},
-                     .value = {"/s/1/a", "/s/1/a", "/s/1/a/.no-user-base", "1",
-                               "/s/1/a/bin:/usr/bin:/s/1/ab", "/s/1/a/lib:/s/1/a",
-                               ":/m:", "/s/1/a"}};
+    struct vars v = {
+        .name = {"PBCAST_ROOT", "PYTHONHOME", "PYTHONUSERBASE", "PYTHONNOUSERSITE", "PATH",
+                 "LD_LIBRARY_PATH", "MANPATH", "OTHER"},
+        .value = {"/s/1/0123456789abcdef0123456789abcdef", "/s/1/0123456789abcdef0123456789abcdef",
+                  "/s/1/0123456789abcdef0123456789abcdef/.no-user-base", "1",
+                  "/s/1/0123456789abcdef0123456789abcdef/bin:/usr/bin:/s/1/"
+                  "0123456789abcdef0123456789abcdefb",
+                  "/s/1/0123456789abcdef0123456789abcdef/lib:/s/1/0123456789abcdef0123456789abcdef",
+                  ":/m:", "/s/1/0123456789abcdef0123456789abcdef"}};
     const struct pbc_env env = {.get = get_var, .set = set_var, .arg = &v};
 
     (void)state;
     assert_int_equal(pbc_relocation_undo(&env), 0);
     for (size_t i = 0; i < 4; i++)
         assert_null(v.name[i]);
-    assert_string_equal(v.value[4], "/usr/bin:/s/1/ab");
+    assert_string_equal(v.value[4], "/usr/bin:/s/1/0123456789abcdef0123456789abcdefb");
     assert_null(v.name[5]);
     assert_string_equal(v.value[6], ":/m:");
-    assert_string_equal(v.value[7], "/s/1/a");
+    assert_string_equal(v.value[7], "/s/1/0123456789abcdef0123456789abcdef");
 }
 
 static void without_a_tree_nothing_is_undone(void **state)
 {
     struct vars v = {.name = {"PBCAST_ROOT", "PYTHONHOME", "PYTHONNOUSERSITE"},
-                     .value = {"/", "/opt/python", "1"}};
+                     .value = {"/opt", "/opt/python", "1"}};
     const struct pbc_env env = {.get = get_var, .set = set_var, .arg = &v};
 
     (void)state;

@@ -249,3 +249,8 @@ enum pbc_job_state pbc_slurm_job_state(uint32_t job, const char *node)
     alarm(3); /* the sweeper does not outlive the test by much */
     return job < 16 ? fake.state[job] : PBC_JOB_UNKNOWN;
 }
+
+int pbc_slurm_cred_expire(void)
+{
+    return 120;
+}

@@ -354,10 +354,10 @@ static void in_a_staged_script(void)
 {
     setenv("SLURM_JOB_ID", "7", 1);
     setenv("SLURM_PBCAST_SET", "0123456789abcdef0123456789abcdef", 1);
-    setenv("PBCAST_ROOT", "/shm/7/tree", 1);
-    setenv("PYTHONHOME", "/shm/7/tree", 1);
-    setenv("LD_LIBRARY_PATH", "/shm/7/tree/lib", 1);
-    setenv("PATH", "/shm/7/tree/bin:/usr/bin:/bin", 1);
+    setenv("PBCAST_ROOT", "/shm/7/0123456789abcdef0123456789abcdef", 1);
+    setenv("PYTHONHOME", "/shm/7/0123456789abcdef0123456789abcdef", 1);
+    setenv("LD_LIBRARY_PATH", "/shm/7/0123456789abcdef0123456789abcdef/lib", 1);
+    setenv("PATH", "/shm/7/0123456789abcdef0123456789abcdef/bin:/usr/bin:/bin", 1);
 }
 
 static void assert_left(void)
