@@ -17,10 +17,11 @@ struct spank_handle;
 #define PBC_VAR_BUNDLES "SLURM_PBCAST_BUNDLES" /* absolute paths, as they were resolved */
 #define PBC_VAR_ASKED   "SLURM_PBCAST_ASKED"   /* the list as the user wrote it */
 #define PBC_VAR_VERBOSE "SLURM_PBCAST_VERBOSE"
-#define PBC_VAR_SET     "SLURM_PBCAST_SET"    /* what is staged for this step's tasks */
-#define PBC_VAR_STEP    "SLURM_PBCAST_STEP"   /* "1" in the staging step alone */
-#define PBC_VAR_FAILED  "SLURM_PBCAST_FAILED" /* staging failed, srun has said why: start no task  \
-                                               */
+#define PBC_VAR_SET     "SLURM_PBCAST_SET"  /* what is staged for this step's tasks */
+#define PBC_VAR_STEP    "SLURM_PBCAST_STEP" /* "1" in the staging step alone */
+#define PBC_VAR_FAILED                                                                             \
+    "SLURM_PBCAST_FAILED" /* staging failed, srun has said why: start no task                      \
+                           */
 
 /* What sbatch and salloc hand to the sruns of the job, by Slurm's rule for plugin options. */
 #define PBC_VAR_JOB_BUNDLE  "SLURM_SPANK__SLURM_SPANK_OPTION_pbcast_pbcast_bundle"
