@@ -386,8 +386,17 @@ static int is_over(struct pbc_run *r, uint64_t now)
 {
     if (r->failed)
         return tell_failure(r) || now >= r->give_up;
-    return r->phase == PBC_PHASE_END &&
-           (r->rank == 0 || r->parent.gone || !pbc_conn_pending(r->parent.conn));
+    if (r->phase != PBC_PHASE_END)
+        return 0;
+    if (r->rank == 0 || r->parent.gone)
+        return 1;
+    /* To close with a PING unread would reset the connection, and with it what we sent last: say
+     * that there is no more to come, and let the parent close. */
+    if (r->leaving == 0 && !pbc_conn_pending(r->parent.conn)) {
+        (void)shutdown(r->parent.conn->fd, SHUT_WR);
+        r->leaving = now + PBC_LINGER_MS;
+    }
+    return r->leaving != 0 && now >= r->leaving;
 }
 
 void pbc_run_loop(struct pbc_run *r)

@@ -93,6 +93,7 @@ struct pbc_run {
     uint64_t sent; /* root: DONE passed on */
     uint64_t unpacked_at;
     uint64_t all_ready; /* below this node, and here */
+    uint64_t leaving;   /* after COMMITTED: when to stop waiting for the parent to close */
     uint64_t give_up;   /* after a failure: when to stop waiting for the neighbours */
     uint64_t tick;      /* when progress was last looked at */
     uint64_t bytes;     /* of archives, that came by here */
