@@ -5,6 +5,10 @@ set -uo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 
+# Slurm 22.05 loses the wake-up of an srun that asks for a step in the moment in which the step before
+# it completes, about once in fifty times; that srun tries again after two minutes.
+LIMIT=250
+
 plugstack() { cluster plugstack "required $PLUGIN agent=$here/plugin-agent $*"; }
 
 bundle() { # bundle [MODE]: a fresh archive, its path in $bundle
