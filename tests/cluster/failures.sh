@@ -220,7 +220,7 @@ test_a_time_limit_midway() {
     cluster conf OverTimeLimit=0 KillWait=2
     cluster rate all 2mbit
     script 'echo ran'
-    LIMIT=150 batch -N4 -t 0:10 --pbcast-bundle="$bundle"
+    batch -N4 -t 0:10 --pbcast-bundle="$bundle"
     cluster rate all off
     expect_failure && expect_no_line ran && nothing_left
 }
@@ -229,7 +229,7 @@ test_a_failed_staging_leaves_no_step_behind_in_the_job() {
     new_dir
     seq 100000 | gzip >"$dir/b.tar.gz"
     script "srun --pbcast-bundle=$udir/b.tar.gz echo staged-task; echo first=\$?
-timeout 30 srun echo plain-task; echo second=\$?"
+timeout 200 srun echo plain-task; echo second=\$?"
     batch -N2
     expect_count 1 "error: pbcast: " && expect_no_line staged-task && expect_out "first=1" &&
         expect_count 2 plain-task && expect_out "second=0" && nothing_left

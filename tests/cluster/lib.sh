@@ -19,8 +19,9 @@ STORE=/dev/shm/pbcast
 
 cluster() { "$top/container/cluster" --name "$PBC_CLUSTER" "$@"; }
 as_user() { cluster run "$@"; }
-# The same with an end: a hang is a failure, with exit status 124.
-bounded() { timeout -k 5 "${LIMIT:-100}" "$top/container/cluster" --name "$PBC_CLUSTER" "$@"; }
+# The same with an end: a hang is a failure, with exit status 124. Slurm 22.05 sometimes loses the
+# wake-up of an srun that waits for a step to complete; that srun tries again after two minutes.
+bounded() { timeout -k 5 "${LIMIT:-250}" "$top/container/cluster" --name "$PBC_CLUSTER" "$@"; }
 node_list() { seq -f 'n%.0f' "$NODES"; }
 
 fail() {
@@ -108,7 +109,7 @@ main() {
     shift
     PLUGIN=$(find "$PREFIX" -name pbcast.so | head -1)
     [[ -n $PLUGIN ]] || { echo "no pbcast.so below $PREFIX" >&2 && exit 1; }
-    if ! "$top/container/cluster" list | grep -qx "$PBC_CLUSTER"; then
+    if ! grep -qx "$PBC_CLUSTER" <<<"$("$top/container/cluster" list)"; then
         # shellcheck disable=SC2154
         cluster up "$NODES" --prefix "$PREFIX" "${CLUSTER_OPTIONS[@]}" || exit 1
         trap 'cluster down >/dev/null' EXIT

@@ -24,7 +24,7 @@ slurm_lost_it() { grep -qE 'Munge decode failed|Connection reject' <<<"$out"; }
 mpi_batch() {
     local i
     for i in 1 2 3 4; do
-        LIMIT=60 batch "$@"
+        batch "$@"
         ((rc == 0)) && return
         out+=$(for node in $(node_list); do cluster logs "$node" | tail -n 30; done)
         slurm_lost_it || return 0
@@ -114,7 +114,7 @@ test_what_leaves_the_staged_tree_finds_the_system_s_python_again() {
 cd /; sbatch -Q --wait -N1 -o '"$USER_HOME"'/inner --wrap="python3 -c \"import sys; print(2, sys.prefix)\""; cat '"$USER_HOME"'/inner
 srun -N1 --pbcast-bundle=/shared/app.tar.gz sh -c "echo home=\$PYTHONHOME; python3 -c \"import sys; print(3, sys.prefix)\""
 srun -N1 python3 -c "import sys; print(4, sys.prefix)"'
-    LIMIT=60 batch -N2 --pbcast-bundle="$tier1"
+    batch -N2 --pbcast-bundle="$tier1"
     expect_rc 0 && expect_out "1 /usr" && expect_out "2 /usr" && expect_out "3 /usr" && expect_out "home=" &&
         expect_no "home=/" && expect_out "4 $STORE/" && nothing_left
 }
