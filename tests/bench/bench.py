@@ -227,7 +227,7 @@ class Cluster:
         return got.group(1)
 
     def release(self, job):
-        self.call("run", "scancel", job)
+        self.call("run", "scancel", job, check=False)  # the job may have ended by itself
         self.call("wait-idle", "120")
 
     def timed(self, meter, cmd, timeout=300):
@@ -266,8 +266,9 @@ def stage_phases(text):
 # --- results -------------------------------------------------------------------------------------
 
 
-def describe():
-    """The machine and the programs that took part."""
+def describe(given):
+    """The machine and the programs that took part. What was built elsewhere (`given` is true) is
+    of a commit that only its builder knows."""
     with open("/proc/cpuinfo") as f:
         model = re.search(r"^model name\s*: (.*)$", f.read(), re.M)
     with open("/proc/meminfo") as f:
@@ -288,7 +289,7 @@ def describe():
         "tar": output("tar", "--version"),
         "zstd": output("zstd", "--version"),
         "bsdtar": output("bsdtar", "--version"),
-        "commit": commit + ("+changes" if dirty else ""),
+        "commit": "as installed" if given else commit + ("+changes" if dirty else ""),
     }
 
 
@@ -345,7 +346,7 @@ def keep(name, data, text, write_docs, out):
 def arguments(parser):
     """What every program here accepts."""
     # An end from outside is an orderly one: the cluster goes down.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    signal.signal(signal.SIGTERM, lambda *_: die("stopped by SIGTERM"))
     parser.add_argument("--rounds", type=int, help="of all cases; medians are of these")
     parser.add_argument("--quick", action="store_true", help="one round: does it work?")
     parser.add_argument("--prefix", metavar="DIR",
