@@ -2,22 +2,19 @@
 
 #include "beneath.h"
 #include "bundle.h"
+#include "ledger.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
-#define SPACE_STEP (16u << 20) /* most bytes between two looks at the free space */
-
 struct pbc_writer {
+    struct pbc_ledger *ledger;
+    int owner; /* the first of the tree's writers, which frees the ledger */
     int root;
-    struct pbc_writer_limits limits;
-    struct pbc_writer_count count;
-    uint64_t unlooked; /* bytes that may be written before the next look at the free space */
 
     /* The directory of the last member: its components joined by NUL and a descriptor each. */
     char dir[PBC_PATH_MAX];
@@ -30,23 +27,37 @@ struct pbc_writer {
     uint64_t size;
     uint64_t written_to;
     char *name;
-
-    /* Real names of symbolic links, NUL terminated one after the other. */
-    char *links;
-    size_t links_len;
-    size_t links_size;
 };
 
-struct pbc_writer *pbc_writer_new(int rootfd, const struct pbc_writer_limits *limits)
+static struct pbc_writer *new_writer(int rootfd, struct pbc_ledger *ledger, int owner)
 {
     struct pbc_writer *w = calloc(1, sizeof(*w));
 
     if (w == NULL)
         return NULL;
     w->root = rootfd;
-    w->limits = *limits;
+    w->ledger = ledger;
+    w->owner = owner;
     w->file = -1;
     return w;
+}
+
+struct pbc_writer *pbc_writer_new(int rootfd, const struct pbc_writer_limits *limits)
+{
+    struct pbc_ledger *ledger = pbc_ledger_new(rootfd, limits);
+    struct pbc_writer *w;
+
+    if (ledger == NULL)
+        return NULL;
+    w = new_writer(rootfd, ledger, 1);
+    if (w == NULL)
+        pbc_ledger_free(ledger);
+    return w;
+}
+
+struct pbc_writer *pbc_writer_join(struct pbc_writer *first)
+{
+    return new_writer(first->root, first->ledger, 0);
 }
 
 static void forget_dirs(struct pbc_writer *w, size_t keep)
@@ -63,13 +74,14 @@ void pbc_writer_free(struct pbc_writer *w)
     if (w->file >= 0)
         close(w->file);
     free(w->name);
-    free(w->links);
+    if (w->owner)
+        pbc_ledger_free(w->ledger);
     free(w);
 }
 
 void pbc_writer_counts(const struct pbc_writer *w, struct pbc_writer_count *ret)
 {
-    *ret = w->count;
+    pbc_ledger_counts(w->ledger, ret);
 }
 
 static int refuse_way(enum pbc_where where, const char *text, const char *way,
@@ -188,10 +200,8 @@ static int dir_fd(const struct pbc_writer *w)
 static int begin(struct pbc_writer *w, const char *text, struct pbc_name *n, const char **ret_last,
                  struct pbc_error *err)
 {
-    if (++w->count.entries > w->limits.entries)
-        return pbc_fail(err, PBC_EXIT_REFUSED,
-                        "member '%s' is one more than the %llu that are allowed", text,
-                        (unsigned long long)w->limits.entries);
+    if (pbc_ledger_member(w->ledger, text, err) != 0)
+        return -1;
     if (pbc_name_parse(text, n, err) != 0)
         return -1;
     *ret_last = NULL;
@@ -203,7 +213,7 @@ static int begin(struct pbc_writer *w, const char *text, struct pbc_name *n, con
     return 0;
 }
 
-/* Unlink what an earlier member left at this name. */
+/* Unlink what an earlier member left at this name. 1 if there was something. */
 static int make_way(struct pbc_writer *w, const char *last, const char *text, struct pbc_error *err)
 {
     struct stat st;
@@ -213,9 +223,9 @@ static int make_way(struct pbc_writer *w, const char *last, const char *text, st
     if (S_ISDIR(st.st_mode))
         return pbc_fail(err, PBC_EXIT_REFUSED,
                         "member '%s' is a directory in an earlier member or bundle", text);
-    if (unlinkat(dir_fd(w), last, 0) != 0)
+    if (unlinkat(dir_fd(w), last, 0) != 0 && errno != ENOENT)
         return fail_create(text, err);
-    return 0;
+    return 1;
 }
 
 int pbc_writer_dir(struct pbc_writer *w, const char *name, mode_t mode, struct pbc_error *err)
@@ -253,30 +263,7 @@ int pbc_writer_dir(struct pbc_writer *w, const char *name, mode_t mode, struct p
     }
     if (unlinkat(dir_fd(w), last, 0) != 0 || mkdirat(dir_fd(w), last, mode) != 0)
         return fail_create(name, err);
-    return 0;
-}
-
-static int remember_link(struct pbc_writer *w, const char *name, struct pbc_error *err)
-{
-    size_t len = strlen(name) + 1;
-
-    if (w->links_len + len > w->links_size) {
-        size_t size = w->links_size == 0 ? 4096 : 2 * w->links_size;
-        char *more;
-
-        while (size < w->links_len + len)
-            size *= 2;
-        if (size > PBC_LINKS_MAX)
-            return pbc_fail(err, PBC_EXIT_REFUSED, "too many symbolic links, the last is '%s'",
-                            name);
-        more = realloc(w->links, size);
-        if (more == NULL)
-            return pbc_fail(err, PBC_EXIT_FAILED, "no memory for the names of links");
-        w->links = more;
-        w->links_size = size;
-    }
-    memcpy(w->links + w->links_len, name, len);
-    w->links_len += len;
+    pbc_ledger_set_tangled(w->ledger, 1);
     return 0;
 }
 
@@ -303,6 +290,7 @@ int pbc_writer_symlink(struct pbc_writer *w, const char *name, const char *targe
     struct pbc_name n;
     const char *last;
     char real[PBC_PATH_MAX];
+    int replaces;
 
     if (begin(w, name, &n, &last, err) != 0)
         return -1;
@@ -311,16 +299,19 @@ int pbc_writer_symlink(struct pbc_writer *w, const char *name, const char *targe
     if (target[0] == '/')
         return pbc_fail(err, PBC_EXIT_REFUSED, "member '%s' is a link out of the tree, to '%s'",
                         name, target);
-    if (make_way(w, last, name, err) != 0)
+    replaces = make_way(w, last, name, err);
+    if (replaces < 0)
         return -1;
+    if (replaces)
+        pbc_ledger_set_tangled(w->ledger, 1);
     if (symlinkat(target, dir_fd(w), last) != 0)
         return fail_create(name, err);
-    w->count.files++;
+    pbc_ledger_file(w->ledger);
     forget_dirs(w, 0); /* the new link may be on the way of what is remembered */
     pbc_name_join(&n, n.depth, real);
     if (check_link(w, real, err) != 0)
         return -1;
-    return remember_link(w, real, err);
+    return pbc_ledger_link(w->ledger, real, err);
 }
 
 int pbc_writer_hardlink(struct pbc_writer *w, const char *name, const char *target,
@@ -355,7 +346,7 @@ int pbc_writer_hardlink(struct pbc_writer *w, const char *name, const char *targ
         pbc_fail(err, PBC_EXIT_REFUSED, "member '%s' is a link in place of the tree", name);
         goto out;
     }
-    w->count.files++;
+    pbc_ledger_file(w->ledger);
     if (linkat(t_dir, t_last, dir_fd(w), last, 0) == 0) {
         rc = 0;
         goto out;
@@ -368,7 +359,7 @@ int pbc_writer_hardlink(struct pbc_writer *w, const char *name, const char *targ
             rc = 0; /* the same file already */
             goto out;
         }
-        if (make_way(w, last, name, err) != 0)
+        if (make_way(w, last, name, err) < 0)
             goto out;
         forget_dirs(w, n.depth - 1);
         if (linkat(t_dir, t_last, dir_fd(w), last, 0) == 0) {
@@ -398,15 +389,12 @@ int pbc_writer_file(struct pbc_writer *w, const char *name, mode_t mode, uint64_
     if (mode & (S_ISUID | S_ISGID))
         return pbc_fail(err, PBC_EXIT_REFUSED, "member '%s' is set%cid", name,
                         mode & S_ISUID ? 'u' : 'g');
-    if (w->limits.bytes != 0 && size > w->limits.bytes - w->count.bytes)
-        return pbc_fail(err, PBC_EXIT_REFUSED,
-                        "member '%s' of %llu bytes goes over the limit of %llu bytes unpacked",
-                        name, (unsigned long long)size, (unsigned long long)w->limits.bytes);
-    fd = openat(dir_fd(w), last, flags, bits);
-    if (fd < 0 && errno == EEXIST) {
-        if (make_way(w, last, name, err) != 0)
+    if (pbc_ledger_bytes(w->ledger, size, name, err) != 0)
+        return -1;
+    /* Again each time that another writer has put a file there meanwhile. */
+    while ((fd = openat(dir_fd(w), last, flags, bits)) < 0 && errno == EEXIST) {
+        if (make_way(w, last, name, err) < 0)
             return -1;
-        fd = openat(dir_fd(w), last, flags, bits);
     }
     if (fd < 0)
         return fail_create(name, err);
@@ -419,49 +407,13 @@ int pbc_writer_file(struct pbc_writer *w, const char *name, mode_t mode, uint64_
     w->file = fd;
     w->size = size;
     w->written_to = 0;
-    w->count.bytes += size;
-    w->count.files++;
+    pbc_ledger_file(w->ledger);
     return 0;
 }
 
-/* Leave the site's reserve: looked at now and then, as asking costs as much as writing a file, and
- * more often as it comes near. */
-static int look_at_space(struct pbc_writer *w, size_t len, struct pbc_error *err)
+static int write_all(struct pbc_writer *w, uint64_t offset, const char *p, size_t len,
+                     struct pbc_error *err)
 {
-    struct statvfs vfs;
-    uint64_t left;
-
-    if (w->limits.min_free == 0)
-        return 0;
-    if (len > w->unlooked) {
-        w->unlooked = SPACE_STEP > len ? SPACE_STEP : len;
-        if (fstatvfs(w->root, &vfs) == 0 && vfs.f_blocks > 0) {
-            left = (uint64_t)vfs.f_bavail * vfs.f_frsize;
-            if (left < w->limits.min_free || left - w->limits.min_free < len)
-                return pbc_fail(err, PBC_EXIT_NOSPACE,
-                                "the store is full at member '%s': %llu bytes are free and "
-                                "min_free=%llu must stay",
-                                w->name, (unsigned long long)left,
-                                (unsigned long long)w->limits.min_free);
-            if (left - w->limits.min_free < w->unlooked)
-                w->unlooked = left - w->limits.min_free;
-        }
-    }
-    w->unlooked -= len;
-    return 0;
-}
-
-int pbc_writer_data(struct pbc_writer *w, uint64_t offset, const void *data, size_t len,
-                    struct pbc_error *err)
-{
-    const char *p = data;
-
-    if (offset > w->size || len > w->size - offset)
-        return pbc_fail(err, PBC_EXIT_REFUSED,
-                        "member '%s' has more data than its size of %llu bytes", w->name,
-                        (unsigned long long)w->size);
-    if (look_at_space(w, len, err) != 0)
-        return -1;
     while (len > 0) {
         ssize_t n = pwrite(w->file, p, len, (off_t)offset);
 
@@ -476,6 +428,22 @@ int pbc_writer_data(struct pbc_writer *w, uint64_t offset, const void *data, siz
     if (offset > w->written_to)
         w->written_to = offset;
     return 0;
+}
+
+int pbc_writer_data(struct pbc_writer *w, uint64_t offset, const void *data, size_t len,
+                    struct pbc_error *err)
+{
+    int rc;
+
+    if (offset > w->size || len > w->size - offset)
+        return pbc_fail(err, PBC_EXIT_REFUSED,
+                        "member '%s' has more data than its size of %llu bytes", w->name,
+                        (unsigned long long)w->size);
+    if (pbc_ledger_write(w->ledger, len, w->name, err) != 0)
+        return -1;
+    rc = write_all(w, offset, data, len, err);
+    pbc_ledger_written(w->ledger, len);
+    return rc;
 }
 
 int pbc_writer_close(struct pbc_writer *w, struct timespec mtime, struct pbc_error *err)
@@ -495,10 +463,28 @@ int pbc_writer_close(struct pbc_writer *w, struct timespec mtime, struct pbc_err
 
 int pbc_writer_finish(struct pbc_writer *w, struct pbc_error *err)
 {
+    const char *link = NULL;
+
     forget_dirs(w, 0);
-    for (size_t at = 0; at < w->links_len; at += strlen(w->links + at) + 1) {
-        if (check_link(w, w->links + at, err) != 0)
+    while ((link = pbc_ledger_next_link(w->ledger, link)) != NULL) {
+        if (check_link(w, link, err) != 0)
             return -1;
     }
     return 0;
+}
+
+void pbc_writer_overlay(struct pbc_writer *w)
+{
+    const char *link = NULL;
+    int tangled = 0;
+
+    /* A link to a file is on nobody's way, as long as that stays a file. */
+    while (!tangled && (link = pbc_ledger_next_link(w->ledger, link)) != NULL)
+        tangled = pbc_follow(w->root, link, NULL, NULL) != PBC_NOT_DIR;
+    pbc_ledger_set_tangled(w->ledger, tangled);
+}
+
+int pbc_writer_tangled(const struct pbc_writer *w)
+{
+    return pbc_ledger_tangled(w->ledger);
 }

@@ -5,7 +5,9 @@
  * followed by hand, and only while it stays inside. Later members overlay earlier ones: what is
  * in the way is unlinked first, so that a hard link of it elsewhere keeps its content; a directory
  * is never replaced by something else.
- * One writer serves all bundles of a set. Not thread safe.
+ * One writer serves all bundles of a set. A writer is used by one thread at a time; several of one
+ * tree, made by pbc_writer_join, may work at the same time. What they make at once has no order:
+ * of two files of one name one stays, whole.
  */
 #ifndef PBC_WRITER_H
 #define PBC_WRITER_H
@@ -36,6 +38,10 @@ struct pbc_writer_count {
 /* `rootfd` is borrowed. NULL without memory. */
 struct pbc_writer *pbc_writer_new(int rootfd, const struct pbc_writer_limits *limits);
 
+/* Another writer of the same tree, with the same limits and counts. It must be freed before
+ * `first`. NULL without memory. */
+struct pbc_writer *pbc_writer_join(struct pbc_writer *first);
+
 /* Each returns 0, or -1 with an error that names the member: PBC_EXIT_REFUSED for what an archive
  * must not contain, PBC_EXIT_NOSPACE, PBC_EXIT_FAILED for what the system refused.
  * Refused: an empty, absolute or over-long name, a ".." component, a name through a link that
@@ -61,6 +67,16 @@ int pbc_writer_close(struct pbc_writer *w, struct timespec mtime, struct pbc_err
  * its way since. A link to something that does not exist inside is allowed. */
 int pbc_writer_finish(struct pbc_writer *w, struct pbc_error *err);
 
+/* Another bundle begins; no writer of the tree is at work. */
+void pbc_writer_overlay(struct pbc_writer *w);
+
+/* 1 if two names of this bundle may be one place in the tree although they differ, because of what
+ * the bundles before have left: then the order of its members matters. So it is with a link of an
+ * earlier bundle that may be on a member's way, and with a directory or link that has taken the
+ * place of something else. */
+int pbc_writer_tangled(const struct pbc_writer *w);
+
+/* Of all writers of the tree. */
 void pbc_writer_counts(const struct pbc_writer *w, struct pbc_writer_count *ret);
 void pbc_writer_free(struct pbc_writer *w);
 

@@ -1,0 +1,188 @@
+#include "ledger.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+
+#define SPACE_STEP (16u << 20) /* most bytes between two looks at the free space */
+
+struct pbc_ledger {
+    int root;
+    struct pbc_writer_limits limits;
+    atomic_uint_least64_t entries;
+    atomic_uint_least64_t files;
+    atomic_uint_least64_t bytes;
+    atomic_int tangled;
+
+    pthread_mutex_t lock; /* of what follows */
+    uint64_t unlooked;    /* bytes that may be written before the next look at the free space */
+    uint64_t writing;     /* bytes that are being written, and so may not be seen by it yet */
+
+    /* Names of links, NUL terminated one after the other. */
+    char *links;
+    size_t links_len;
+    size_t links_size;
+};
+
+struct pbc_ledger *pbc_ledger_new(int rootfd, const struct pbc_writer_limits *limits)
+{
+    struct pbc_ledger *l = calloc(1, sizeof(*l));
+
+    if (l == NULL)
+        return NULL;
+    l->root = rootfd;
+    l->limits = *limits;
+    pthread_mutex_init(&l->lock, NULL);
+    return l;
+}
+
+void pbc_ledger_free(struct pbc_ledger *l)
+{
+    pthread_mutex_destroy(&l->lock);
+    free(l->links);
+    free(l);
+}
+
+/* --- counts -------------------------------------------------------------------------------- */
+
+int pbc_ledger_member(struct pbc_ledger *l, const char *name, struct pbc_error *err)
+{
+    if (atomic_fetch_add(&l->entries, 1) >= l->limits.entries)
+        return pbc_fail(err, PBC_EXIT_REFUSED,
+                        "member '%s' is one more than the %llu that are allowed", name,
+                        (unsigned long long)l->limits.entries);
+    return 0;
+}
+
+void pbc_ledger_file(struct pbc_ledger *l)
+{
+    atomic_fetch_add(&l->files, 1);
+}
+
+int pbc_ledger_bytes(struct pbc_ledger *l, uint64_t size, const char *name, struct pbc_error *err)
+{
+    uint_least64_t had = atomic_load(&l->bytes);
+
+    do {
+        if (l->limits.bytes != 0 && size > l->limits.bytes - had)
+            return pbc_fail(err, PBC_EXIT_REFUSED,
+                            "member '%s' of %llu bytes goes over the limit of %llu bytes unpacked",
+                            name, (unsigned long long)size, (unsigned long long)l->limits.bytes);
+    } while (!atomic_compare_exchange_weak(&l->bytes, &had, had + size));
+    return 0;
+}
+
+void pbc_ledger_counts(const struct pbc_ledger *l, struct pbc_writer_count *ret)
+{
+    ret->entries = atomic_load(&l->entries);
+    ret->files = atomic_load(&l->files);
+    ret->bytes = atomic_load(&l->bytes);
+}
+
+/* --- space --------------------------------------------------------------------------------- */
+
+/* With the lock held, and `len` in l->writing already. Leave the site's reserve: looked at now and
+ * then, as asking costs as much as writing a file, and more often as it comes near. */
+static int look_at_space(struct pbc_ledger *l, size_t len, const char *name, struct pbc_error *err)
+{
+    struct statvfs vfs;
+    uint64_t left;
+
+    if (len > l->unlooked) {
+        l->unlooked = SPACE_STEP > len ? SPACE_STEP : len;
+        if (fstatvfs(l->root, &vfs) == 0 && vfs.f_blocks > 0) {
+            left = (uint64_t)vfs.f_bavail * vfs.f_frsize;
+            if (left < l->limits.min_free || left - l->limits.min_free < l->writing)
+                return pbc_fail(err, PBC_EXIT_NOSPACE,
+                                "the store is full at member '%s': %llu bytes are free and "
+                                "min_free=%llu must stay",
+                                name, (unsigned long long)left,
+                                (unsigned long long)l->limits.min_free);
+            left -= l->limits.min_free + l->writing - len;
+            if (left < l->unlooked)
+                l->unlooked = left;
+        }
+    }
+    l->unlooked -= len;
+    return 0;
+}
+
+int pbc_ledger_write(struct pbc_ledger *l, size_t len, const char *name, struct pbc_error *err)
+{
+    int rc;
+
+    if (l->limits.min_free == 0)
+        return 0;
+    pthread_mutex_lock(&l->lock);
+    l->writing += len;
+    rc = look_at_space(l, len, name, err);
+    if (rc != 0)
+        l->writing -= len;
+    pthread_mutex_unlock(&l->lock);
+    return rc;
+}
+
+void pbc_ledger_written(struct pbc_ledger *l, size_t len)
+{
+    if (l->limits.min_free == 0)
+        return;
+    pthread_mutex_lock(&l->lock);
+    l->writing -= len;
+    pthread_mutex_unlock(&l->lock);
+}
+
+/* --- links --------------------------------------------------------------------------------- */
+
+/* With the lock held: room for `len` bytes more. */
+static int links_room(struct pbc_ledger *l, size_t len, const char *name, struct pbc_error *err)
+{
+    size_t size = l->links_size == 0 ? 4096 : l->links_size;
+    char *more;
+
+    if (l->links_len + len <= l->links_size)
+        return 0;
+    while (size < l->links_len + len)
+        size *= 2;
+    if (size > PBC_LINKS_MAX)
+        return pbc_fail(err, PBC_EXIT_REFUSED, "too many symbolic links, the last is '%s'", name);
+    more = realloc(l->links, size);
+    if (more == NULL)
+        return pbc_fail(err, PBC_EXIT_FAILED, "no memory for the names of links");
+    l->links = more;
+    l->links_size = size;
+    return 0;
+}
+
+int pbc_ledger_link(struct pbc_ledger *l, const char *name, struct pbc_error *err)
+{
+    size_t len = strlen(name) + 1;
+    int rc;
+
+    pthread_mutex_lock(&l->lock);
+    rc = links_room(l, len, name, err);
+    if (rc == 0) {
+        memcpy(l->links + l->links_len, name, len);
+        l->links_len += len;
+    }
+    pthread_mutex_unlock(&l->lock);
+    return rc;
+}
+
+const char *pbc_ledger_next_link(const struct pbc_ledger *l, const char *name)
+{
+    const char *next = name == NULL ? l->links : name + strlen(name) + 1;
+
+    return l->links_len > 0 && next < l->links + l->links_len ? next : NULL;
+}
+
+void pbc_ledger_set_tangled(struct pbc_ledger *l, int tangled)
+{
+    atomic_store(&l->tangled, tangled);
+}
+
+int pbc_ledger_tangled(const struct pbc_ledger *l)
+{
+    return atomic_load(&l->tangled);
+}
