@@ -41,4 +41,13 @@ foreach(what agent losses refused_runs runs)
                                PBC_LOCAL_AGENT="$<TARGET_FILE:pbcast-stage-local>")
     add_dependencies(test_engine_${what} pbcast-stage-local)
 endforeach()
+
+# Bundles of frames.
 pbc_engine_test(frames)
+if(ZSTD_FOUND)
+    pbc_engine_test(frames_make SOURCES frames_support.c)
+    target_link_libraries(test_engine_frames_make PRIVATE pbc_frames)
+    target_compile_definitions(test_engine_frames_make PRIVATE
+                               PBC_FRAMES="$<TARGET_FILE:pbcast-frames>")
+    add_dependencies(test_engine_frames_make pbcast-frames)
+endif()

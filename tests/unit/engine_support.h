@@ -80,6 +80,7 @@ struct unpacking {
     int no_verify;
     size_t piece;  /* bytes in a chunk */
     unsigned pool; /* chunks */
+    unsigned workers;
     struct pbc_msg_check check;
     struct pbc_unpack *u;
     struct pbc_pool *chunks;
