@@ -231,6 +231,7 @@ static int complete(struct options *o, char *host, size_t size, struct pbc_error
 static void harden(void)
 {
     const struct rlimit none = {0, 0};
+    struct rlimit files;
 #ifndef PBC_SANITIZED
     struct rlimit data;
 #endif
@@ -238,6 +239,11 @@ static void harden(void)
     (void)setrlimit(RLIMIT_CORE, &none);
     (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     umask(022);
+    /* Each worker keeps a descriptor for each directory above the file that it writes. */
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        files.rlim_cur = files.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &files);
+    }
 #ifndef PBC_SANITIZED /* whose shadow memory counts */
     /* Archives can ask for memory that no other limit sees: a sparse file's map, an xz dictionary.
      */

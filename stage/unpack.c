@@ -7,6 +7,43 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#ifdef PBC_HAVE_ZSTD
+#include "unpack_crew.h"
+
+static int new_crew(struct pbc_unpack *u)
+{
+    u->crew = pbc_crew_new(u, u->conf.workers);
+    return u->crew == NULL ? -1 : 0;
+}
+
+static void stop_crew(struct pbc_unpack *u)
+{
+    if (u->crew != NULL)
+        pbc_crew_stop(u->crew);
+}
+
+static void free_crew(struct pbc_unpack *u)
+{
+    pbc_crew_free(u->crew);
+}
+#else
+static int new_crew(struct pbc_unpack *u)
+{
+    u->crew = NULL;
+    return 0;
+}
+
+static void stop_crew(struct pbc_unpack *u)
+{
+    (void)u;
+}
+
+static void free_crew(struct pbc_unpack *u)
+{
+    (void)u;
+}
+#endif
+
 /* --- state --------------------------------------------------------------------------------- */
 
 static void settle(struct pbc_unpack *u, enum pbc_unpack_state state, const struct pbc_error *err)
@@ -17,9 +54,11 @@ static void settle(struct pbc_unpack *u, enum pbc_unpack_state state, const stru
         if (err != NULL)
             u->error = *err;
         eventfd_write(u->fd, 1);
+        pthread_cond_broadcast(&u->settled);
     }
     pthread_mutex_unlock(&u->lock);
     if (state == PBC_UNPACK_FAILED) {
+        stop_crew(u);
         pbc_fifo_close(&u->arrived);
         pbc_fifo_close(&u->checked);
         pbc_fifo_close(&u->plain);
@@ -38,6 +77,33 @@ void pbc_unpack_fail(struct pbc_unpack *u, unsigned bundle, const struct pbc_err
 void pbc_unpack_done(struct pbc_unpack *u)
 {
     settle(u, PBC_UNPACK_DONE, NULL);
+}
+
+void pbc_unpack_writes(struct pbc_unpack *u)
+{
+    pthread_mutex_lock(&u->lock);
+    u->unwritten++;
+    pthread_mutex_unlock(&u->lock);
+}
+
+void pbc_unpack_wrote(struct pbc_unpack *u)
+{
+    pthread_mutex_lock(&u->lock);
+    u->unwritten--;
+    pthread_cond_broadcast(&u->settled);
+    pthread_mutex_unlock(&u->lock);
+}
+
+int pbc_unpack_wait_written(struct pbc_unpack *u)
+{
+    int rc;
+
+    pthread_mutex_lock(&u->lock);
+    while (u->unwritten > 0 && u->state == PBC_UNPACK_RUNNING && !u->stopped)
+        pthread_cond_wait(&u->settled, &u->lock);
+    rc = u->unwritten == 0 ? 0 : PBC_STOPPED;
+    pthread_mutex_unlock(&u->lock);
+    return rc;
 }
 
 enum pbc_unpack_state pbc_unpack_state(struct pbc_unpack *u, struct pbc_error *err)
@@ -158,12 +224,13 @@ struct pbc_unpack *pbc_unpack_start(const struct pbc_unpack_conf *conf, struct p
     }
     u->conf = *conf;
     pthread_mutex_init(&u->lock, NULL);
+    pthread_cond_init(&u->settled, NULL);
     u->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     u->result = calloc(conf->check.bundles, sizeof(*u->result));
     u->writer = pbc_writer_new(conf->rootfd, &conf->limits);
     u->blocks = pbc_pool_new(PBC_BLOCKS, PBC_BLOCK_BYTES);
     if (u->fd < 0 || u->result == NULL || u->writer == NULL || u->blocks == NULL ||
-        pbc_fifo_init(&u->arrived) != 0 || pbc_fifo_init(&u->checked) != 0 ||
+        new_crew(u) != 0 || pbc_fifo_init(&u->arrived) != 0 || pbc_fifo_init(&u->checked) != 0 ||
         pbc_fifo_init(&u->plain) != 0 || spawn(u, pbc_write_thread) != 0 ||
         spawn(u, pbc_decode_thread) != 0 || (conf->verify && spawn(u, verify_thread) != 0)) {
         pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot start to unpack");
@@ -210,6 +277,11 @@ void pbc_unpack_free(struct pbc_unpack *u)
 {
     if (u == NULL)
         return;
+    pthread_mutex_lock(&u->lock);
+    u->stopped = 1;
+    pthread_cond_broadcast(&u->settled);
+    pthread_mutex_unlock(&u->lock);
+    stop_crew(u);
     if (u->blocks != NULL)
         pbc_pool_close(u->blocks);
     if (u->arrived.ring != NULL)
@@ -220,6 +292,7 @@ void pbc_unpack_free(struct pbc_unpack *u)
         pbc_fifo_close(&u->plain);
     for (unsigned i = 0; i < u->threads; i++)
         pthread_join(u->thread[i], NULL);
+    free_crew(u);
     pbc_fifo_destroy(&u->arrived);
     pbc_fifo_destroy(&u->checked);
     pbc_fifo_destroy(&u->plain);
@@ -227,6 +300,7 @@ void pbc_unpack_free(struct pbc_unpack *u)
     pbc_writer_free(u->writer);
     if (u->fd >= 0)
         close(u->fd);
+    pthread_cond_destroy(&u->settled);
     pthread_mutex_destroy(&u->lock);
     free(u->result);
     free(u);

@@ -7,6 +7,10 @@
  * compression (decode.h); the last one is libarchive's tar reader over our own writer (writer.h).
  * What bounds the memory: the pool that the chunks come from, and PBC_BLOCKS blocks of decoded
  * data.
+ *
+ * A bundle of independent frames (frames.h) goes another way from `decode` on: several workers
+ * decode, parse and write a frame each (unpack_crew.h has their bound), after all bundles before it
+ * are written, and before any after it is.
  */
 #ifndef PBC_UNPACK_H
 #define PBC_UNPACK_H
@@ -26,6 +30,7 @@ struct pbc_unpack_conf {
     struct pbc_writer_limits limits;
     struct pbc_msg_check check; /* the set, and how many bundles will come */
     int verify;
+    unsigned workers;   /* most for a bundle of frames; 0: one for each processor */
     const uint8_t *key; /* of PBC_KEY_BYTES, for `verify`; borrowed */
 };
 

@@ -1,4 +1,5 @@
 #include "decode.h"
+#include "unpack_crew.h"
 #include "unpack_pipe.h"
 
 #include <string.h>
@@ -10,13 +11,17 @@ struct out {
     size_t made;
 };
 
-#define STOPPED 1 /* beside 0 and -1: the pipeline is being stopped */
+/* The first bytes of a bundle. */
+struct head {
+    uint8_t bytes[PBC_FRAMES_HEADER];
+    size_t len;
+};
 
 static int want_block(struct out *o)
 {
     if (o->block == NULL)
         o->block = pbc_pool_wait(o->u->blocks);
-    return o->block == NULL ? STOPPED : 0;
+    return o->block == NULL ? PBC_STOPPED : 0;
 }
 
 /* Pass the block on, if there is anything in it. */
@@ -29,10 +34,10 @@ static int emit(struct out *o)
     block->frame = (struct pbc_frame){.type = PBC_FRAME_DATA, .length = (uint32_t)o->made};
     o->block = NULL;
     o->made = 0;
-    return pbc_fifo_push(&o->u->plain, block) == 0 ? 0 : STOPPED;
+    return pbc_fifo_push(&o->u->plain, block) == 0 ? 0 : PBC_STOPPED;
 }
 
-static int decode_chunk(struct out *o, struct pbc_decoder *d, const struct pbc_chunk *c,
+static int decode_bytes(struct out *o, struct pbc_decoder *d, const uint8_t *in, size_t len,
                         struct pbc_error *err)
 {
     size_t used = 0;
@@ -40,40 +45,40 @@ static int decode_chunk(struct out *o, struct pbc_decoder *d, const struct pbc_c
 
     do {
         if (want_block(o) != 0)
-            return STOPPED;
-        more = pbc_decode(d, c->data, c->frame.length, &used, o->block->data, PBC_BLOCK_BYTES,
-                          &o->made, err);
+            return PBC_STOPPED;
+        more = pbc_decode(d, in, len, &used, o->block->data, PBC_BLOCK_BYTES, &o->made, err);
         if (more < 0)
             return -1;
         if (o->made == PBC_BLOCK_BYTES && emit(o) != 0)
-            return STOPPED;
+            return PBC_STOPPED;
     } while (more);
     return 0;
 }
 
 /* Each of these decodes one bundle up to its END, which it leaves in p->current. */
 
+/* `head` is what has been read already, by peek. */
 static int by_decoder(struct out *o, struct pbc_pieces *p, enum pbc_format format,
-                      struct pbc_error *err)
+                      const struct head *head, struct pbc_error *err)
 {
     struct pbc_decoder *d = pbc_decoder_new(format);
-    int rc = 0;
+    int rc;
 
     if (d == NULL)
         return pbc_fail(err, PBC_EXIT_FAILED, "no memory to decode");
-    while (rc == 0) {
-        p->current = pbc_fifo_pop(p->from);
-        if (p->current == NULL) {
-            rc = STOPPED;
-        } else if (p->current->frame.type == PBC_FRAME_END) {
-            rc = pbc_decode_end(d, err);
-            break;
-        } else {
-            rc = decode_chunk(o, d, p->current, err);
-            pbc_chunk_unref(p->current);
-            p->current = NULL;
-        }
+    rc = decode_bytes(o, d, head->bytes, head->len, err);
+    while (rc == 0 && !p->ended) {
+        const void *ignored;
+
+        if (p->current != NULL)
+            rc =
+                decode_bytes(o, d, p->current->data + p->at, p->current->frame.length - p->at, err);
+        p->at = 0;
+        if (rc == 0 && pbc_pieces_next(NULL, p, &ignored) < 0)
+            rc = PBC_STOPPED;
     }
+    if (rc == 0)
+        rc = pbc_decode_end(d, err);
     pbc_decoder_free(d);
     return rc;
 }
@@ -136,7 +141,7 @@ static int by_filter(struct out *o, struct pbc_pieces *p, enum pbc_format format
 
         if (pbc_pieces_next(NULL, p, &rest) != 0)
             rc = p->current == NULL
-                     ? STOPPED
+                     ? PBC_STOPPED
                      : pbc_fail(err, PBC_EXIT_REFUSED, "corrupt: something follows the %s stream",
                                 pbc_format_name(format));
     }
@@ -149,36 +154,109 @@ static int as_it_is(struct out *o, struct pbc_pieces *p)
     for (;;) {
         p->current = pbc_fifo_pop(p->from);
         if (p->current == NULL)
-            return STOPPED;
+            return PBC_STOPPED;
         if (p->current->frame.type == PBC_FRAME_END)
             return 0;
         if (pbc_fifo_push(&o->u->plain, p->current) != 0) {
             p->current = NULL;
-            return STOPPED;
+            return PBC_STOPPED;
         }
     }
 }
 
-static int decode_bundle(struct out *o, const struct pbc_chunk *begin_chunk, struct pbc_error *err)
+/* The first bytes of the bundle, as many as there are; p goes on behind them. */
+static int peek(struct pbc_pieces *p, struct head *head)
+{
+    head->len = 0;
+    while (head->len < sizeof(head->bytes)) {
+        const void *ignored;
+        size_t n;
+
+        if (p->current == NULL || p->at == p->current->frame.length) {
+            p->at = 0;
+            if (pbc_pieces_next(NULL, p, &ignored) < 0)
+                return PBC_STOPPED;
+            if (p->ended)
+                return 0;
+        }
+        n = p->current->frame.length - p->at;
+        if (n > sizeof(head->bytes) - head->len)
+            n = sizeof(head->bytes) - head->len;
+        memcpy(head->bytes + head->len, p->current->data + p->at, n);
+        p->at += n;
+        head->len += n;
+    }
+    return 0;
+}
+
+#ifdef PBC_HAVE_ZSTD
+static int by_crew(struct out *o, struct pbc_pieces *p, unsigned bundle, const struct head *head,
+                   struct pbc_error *err)
+{
+    int rc = pbc_unpack_wait_written(o->u);
+
+    return rc != 0 ? rc : pbc_frames_take(o->u, p, bundle, head->bytes, err);
+}
+
+static int of_frames(enum pbc_format format, const struct head *head)
+{
+    return format == PBC_FORMAT_ZSTD && head->len == sizeof(head->bytes) &&
+           pbc_frames_known(head->bytes);
+}
+#else
+static int by_crew(struct out *o, struct pbc_pieces *p, unsigned bundle, const struct head *head,
+                   struct pbc_error *err)
+{
+    (void)o, (void)p, (void)bundle, (void)head;
+    return pbc_fail(err, PBC_EXIT_FAILED, "built without libzstd");
+}
+
+static int of_frames(enum pbc_format format, const struct head *head)
+{
+    (void)format, (void)head;
+    return 0;
+}
+#endif
+
+/* By the threads after this one. */
+static int pass_on(struct out *o, struct pbc_pieces *p, enum pbc_format format,
+                   const struct head *head, struct pbc_error *err)
+{
+    int rc;
+
+    if (format == PBC_FORMAT_TAR)
+        rc = as_it_is(o, p);
+    else if (pbc_decoder_exists(format))
+        rc = by_decoder(o, p, format, head, err);
+    else
+        rc = by_filter(o, p, format, err);
+    if (rc == 0)
+        rc = emit(o);
+    if (rc == 0) {
+        pbc_fifo_push(&o->u->plain, p->current); /* the END */
+        p->current = NULL;
+    }
+    return rc;
+}
+
+static int decode_bundle(struct out *o, struct pbc_chunk *begin_chunk, struct pbc_error *err)
 {
     struct pbc_pieces p = {.from = &o->u->checked};
+    struct head head = {.len = 0};
     struct pbc_msg_begin begin;
     int rc;
 
     if (pbc_begin_decode(begin_chunk->data, begin_chunk->frame.length, &begin, err) != 0)
         return -1;
-    if (begin.format == PBC_FORMAT_TAR)
-        rc = as_it_is(o, &p);
-    else if (pbc_decoder_exists(begin.format))
-        rc = by_decoder(o, &p, begin.format, err);
-    else
-        rc = by_filter(o, &p, begin.format, err);
-    if (rc == 0)
-        rc = emit(o);
-    if (rc == 0)
-        pbc_fifo_push(&o->u->plain, p.current); /* the END */
-    else
-        pbc_chunk_unref(p.current);
+    rc = pbc_decoder_exists(begin.format) ? peek(&p, &head) : 0;
+    if (rc == 0 && of_frames(begin.format, &head)) {
+        rc = by_crew(o, &p, begin_chunk->frame.bundle, &head, err);
+    } else if (rc == 0) {
+        pbc_unpack_writes(o->u);
+        pbc_fifo_push(&o->u->plain, pbc_chunk_ref(begin_chunk));
+        rc = pass_on(o, &p, begin.format, &head, err);
+    }
+    pbc_chunk_unref(p.current);
     return rc;
 }
 
@@ -194,7 +272,6 @@ void *pbc_decode_thread(void *arg)
         struct pbc_error err;
 
         if (c->frame.type == PBC_FRAME_BEGIN) {
-            pbc_fifo_push(&u->plain, pbc_chunk_ref(c));
             rc = decode_bundle(&o, c, &err);
             pbc_chunk_unref(c);
         } else { /* DONE */

@@ -1,10 +1,15 @@
-/* unpack_pipe.h - what the three threads of unpack.h share. Private to unpack*.c. */
+/* unpack_pipe.h - what the threads of unpack.h share. Private to unpack*.c. */
 #ifndef PBC_UNPACK_PIPE_H
 #define PBC_UNPACK_PIPE_H
 
 #include "unpack.h"
 
 #include <archive.h>
+#include <archive_entry.h>
+
+#define PBC_STOPPED 1 /* beside 0 and -1: the pipeline is being stopped */
+
+struct pbc_crew;
 
 struct pbc_unpack {
     struct pbc_unpack_conf conf;
@@ -15,9 +20,13 @@ struct pbc_unpack {
     struct pbc_fifo plain;   /* to parse and write */
     pthread_t thread[3];
     unsigned threads;
+    struct pbc_crew *crew; /* NULL in builds without libzstd */
     int fd;
 
-    pthread_mutex_t lock; /* state and error */
+    pthread_mutex_t lock;   /* of what follows, but `result` */
+    pthread_cond_t settled; /* a bundle is written, or the state has changed */
+    unsigned unwritten;     /* bundles that the write thread was given and is not done with */
+    int stopped;            /* pbc_unpack_free */
     enum pbc_unpack_state state;
     struct pbc_error error;
 
@@ -28,6 +37,7 @@ struct pbc_unpack {
 struct pbc_pieces {
     struct pbc_fifo *from;
     struct pbc_chunk *current;
+    size_t at; /* in `current`: what the decode thread has read of it */
     int ended; /* the END of the bundle has come; it stays in `current` */
 };
 
@@ -41,8 +51,18 @@ void pbc_unpack_fail(struct pbc_unpack *u, unsigned bundle, const struct pbc_err
 /* All is unpacked. */
 void pbc_unpack_done(struct pbc_unpack *u);
 
+/* A bundle is on its way to the write thread; it is written; wait until all are: 0, or PBC_STOPPED
+ * after a failure. */
+void pbc_unpack_writes(struct pbc_unpack *u);
+void pbc_unpack_wrote(struct pbc_unpack *u);
+int pbc_unpack_wait_written(struct pbc_unpack *u);
+
 /* Fill err with libarchive's words. */
 int pbc_archive_failed(struct archive *a, const char *member, struct pbc_error *err);
+
+/* What libarchive has read of a member becomes a file, directory or link. */
+int pbc_write_member(struct pbc_writer *w, struct archive *a, struct archive_entry *e,
+                     struct pbc_error *err);
 
 void *pbc_decode_thread(void *unpack);
 void *pbc_write_thread(void *unpack);

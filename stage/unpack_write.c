@@ -1,8 +1,6 @@
 #include "unpack_pipe.h"
 
-#include <archive_entry.h>
-
-static int write_file(struct pbc_unpack *u, struct archive *a, struct archive_entry *e,
+static int write_file(struct pbc_writer *w, struct archive *a, struct archive_entry *e,
                       const char *name, struct pbc_error *err)
 {
     struct timespec mtime = {.tv_sec = archive_entry_mtime(e),
@@ -15,19 +13,19 @@ static int write_file(struct pbc_unpack *u, struct archive *a, struct archive_en
 
     if (size < 0)
         return pbc_fail(err, PBC_EXIT_REFUSED, "member '%s' has a negative size", name);
-    if (pbc_writer_file(u->writer, name, archive_entry_perm(e), (uint64_t)size, err) != 0)
+    if (pbc_writer_file(w, name, archive_entry_perm(e), (uint64_t)size, err) != 0)
         return -1;
     while ((rc = archive_read_data_block(a, &data, &len, &offset)) == ARCHIVE_OK) {
-        if (len > 0 && pbc_writer_data(u->writer, (uint64_t)offset, data, len, err) != 0)
+        if (len > 0 && pbc_writer_data(w, (uint64_t)offset, data, len, err) != 0)
             return -1;
     }
     if (rc != ARCHIVE_EOF)
         return pbc_archive_failed(a, name, err);
-    return pbc_writer_close(u->writer, mtime, err);
+    return pbc_writer_close(w, mtime, err);
 }
 
-static int write_member(struct pbc_unpack *u, struct archive *a, struct archive_entry *e,
-                        struct pbc_error *err)
+int pbc_write_member(struct pbc_writer *w, struct archive *a, struct archive_entry *e,
+                     struct pbc_error *err)
 {
     const char *name = archive_entry_pathname(e);
     const char *target = archive_entry_hardlink(e);
@@ -35,17 +33,17 @@ static int write_member(struct pbc_unpack *u, struct archive *a, struct archive_
     if (name == NULL)
         return pbc_fail(err, PBC_EXIT_REFUSED, "a member's name is not valid UTF-8");
     if (target != NULL)
-        return pbc_writer_hardlink(u->writer, name, target, err);
+        return pbc_writer_hardlink(w, name, target, err);
     switch (archive_entry_filetype(e)) {
     case AE_IFREG:
-        return write_file(u, a, e, name, err);
+        return write_file(w, a, e, name, err);
     case AE_IFDIR:
-        return pbc_writer_dir(u->writer, name, archive_entry_perm(e), err);
+        return pbc_writer_dir(w, name, archive_entry_perm(e), err);
     case AE_IFLNK:
         target = archive_entry_symlink(e);
         if (target == NULL || *target == '\0')
             return pbc_fail(err, PBC_EXIT_REFUSED, "member '%s' is a link to nothing", name);
-        return pbc_writer_symlink(u->writer, name, target, err);
+        return pbc_writer_symlink(w, name, target, err);
     case AE_IFIFO:
         return pbc_fail(err, PBC_EXIT_REFUSED, "member '%s' is a fifo", name);
     case AE_IFCHR:
@@ -83,7 +81,7 @@ static int read_archive(struct pbc_unpack *u, struct pbc_error *err)
         if (got != ARCHIVE_OK && got != ARCHIVE_WARN)
             rc = pbc_archive_failed(a, NULL, err);
         else
-            rc = write_member(u, a, e, err);
+            rc = pbc_write_member(u->writer, a, e, err);
     }
     while (rc == 0 && !p.ended) {
         if (pbc_pieces_next(a, &p, &rest) < 0)
@@ -106,6 +104,7 @@ static int unpack_bundle(struct pbc_unpack *u, unsigned bundle, struct pbc_error
     if (after.entries == before.entries)
         return pbc_fail(err, PBC_EXIT_REFUSED, "the archive has no members");
     u->result[bundle].files = after.files - before.files;
+    pbc_unpack_wrote(u);
     return 0;
 }
 

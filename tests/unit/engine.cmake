@@ -45,8 +45,10 @@ endforeach()
 # Bundles of frames.
 pbc_engine_test(frames)
 if(ZSTD_FOUND)
-    pbc_engine_test(frames_make SOURCES frames_support.c)
-    target_link_libraries(test_engine_frames_make PRIVATE pbc_frames)
+    foreach(what frames_make frames_refused frames_unpack)
+        pbc_engine_test(${what} SOURCES frames_support.c)
+        target_link_libraries(test_engine_${what} PRIVATE pbc_frames)
+    endforeach()
     target_compile_definitions(test_engine_frames_make PRIVATE
                                PBC_FRAMES="$<TARGET_FILE:pbcast-frames>")
     add_dependencies(test_engine_frames_make pbcast-frames)

@@ -53,6 +53,7 @@ void unpacking_start(struct unpacking *p, unsigned bundles)
         .limits = p->limits,
         .check = {.set = "0123456789abcdef0123456789abcdef", .bundles = bundles},
         .verify = !p->no_verify,
+        .workers = p->workers,
         .key = unpacking_key};
 
     p->check = conf.check;
