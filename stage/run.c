@@ -1,6 +1,7 @@
 #include "run.h"
 
 #include "run_state.h"
+#include "tag.h"
 
 #include <signal.h>
 #include <sodium.h>
@@ -118,6 +119,7 @@ static int meet(struct pbc_run *r, struct pbc_address *mine, struct pbc_error *e
         if (get_record(r, 0, &rec, err) != 0)
             return -1;
         memcpy(r->key, rec.key, sizeof(r->key));
+        pbc_tag_key(r->key, r->tag_key);
         r->arity = rec.arity;
         if (r->arity < 1 || r->arity > PBC_ARITY_MAX)
             return pbc_fail(err, PBC_EXIT_PEER, "the root's record is malformed");

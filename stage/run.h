@@ -14,9 +14,8 @@
 
 #include <stdint.h>
 
-#define PBC_CHUNKS                                                                                 \
-    128 /* of PBC_CHUNK_BYTES: what an agent buffers between its peers and itself                  \
-         */
+/* Of PBC_CHUNK_BYTES: what an agent buffers between its peers and itself. */
+#define PBC_CHUNKS 1408
 
 enum pbc_progress { PBC_PROGRESS_OFF, PBC_PROGRESS_LINES };
 

@@ -1,5 +1,6 @@
 /* What a run does with each frame. */
 #include "run_state.h"
+#include "tag.h"
 
 #include <string.h>
 
@@ -12,8 +13,7 @@ static int protocol(const char *what, struct pbc_error *err)
 
 int pbc_run_unpack(struct pbc_run *r, struct pbc_error *err)
 {
-    struct pbc_unpack_conf conf = {
-        .limits = r->conf->limits, .check = r->check, .verify = r->rank != 0, .key = r->key};
+    struct pbc_unpack_conf conf = {.limits = r->conf->limits, .bundles = r->check.bundles};
 
     if (r->has_set || r->unpack != NULL)
         return 0;
@@ -89,6 +89,34 @@ static int take_check(struct pbc_run *r, const struct pbc_chunk *c, struct pbc_e
     return 0;
 }
 
+/* Is this what the root has sent? If not the connection is as good as before, and tells of it. */
+static int check_proof(struct pbc_run *r, const struct pbc_chunk *c)
+{
+    struct pbc_msg_end end;
+    struct pbc_error err;
+    struct pbc_error why;
+    int rc;
+
+    if (c->frame.type == PBC_FRAME_DATA) {
+        rc = pbc_tag_check(r->tag_key, &c->frame, c->data, &err);
+    } else {
+        rc = pbc_end_decode(c->data, c->frame.length, &r->check, c->frame.bundle, r->key, &end,
+                            &err);
+        if (rc == 0 && end.bytes != r->next_offset)
+            rc = pbc_fail(&err, PBC_EXIT_PEER, "bundle %u ended after %llu of %llu bytes",
+                          c->frame.bundle, (unsigned long long)r->next_offset,
+                          (unsigned long long)end.bytes);
+    }
+    if (rc == 0)
+        return 0;
+    pbc_fail(&why, PBC_EXIT_PEER,
+             "%s; it came by %s: is the memory or the network of one of the two at fault? leave "
+             "them out",
+             err.text, r->parent.node);
+    pbc_run_fail(r, r->conf->node, &why);
+    return -1;
+}
+
 static int from_parent(struct pbc_run *r, struct pbc_chunk *c, struct pbc_error *err)
 {
     struct pbc_msg_failed failed;
@@ -109,6 +137,12 @@ static int from_parent(struct pbc_run *r, struct pbc_chunk *c, struct pbc_error 
         break;
     case PBC_FRAME_DATA:
     case PBC_FRAME_END:
+        rc = in_order(r, c, err);
+        if (rc == 0 && check_proof(r, c) != 0) {
+            pbc_chunk_unref(c);
+            return 0;
+        }
+        break;
     case PBC_FRAME_DONE:
         rc = in_order(r, c, err);
         break;

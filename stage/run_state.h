@@ -44,6 +44,7 @@ struct pbc_run {
     uint32_t size;
     uint32_t arity;
     uint8_t key[PBC_KEY_BYTES];
+    uint8_t tag_key[PBC_KEY_BYTES];
     enum pbc_phase phase;
 
     struct pbc_place place;

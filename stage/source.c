@@ -1,5 +1,7 @@
 #include "source.h"
 
+#include "tag.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <sodium.h>
@@ -19,6 +21,7 @@ struct pbc_source {
     struct pbc_bundles *list;
     struct pbc_pool *pool;
     const uint8_t *key;
+    uint8_t tag_key[PBC_KEY_BYTES];
     struct pbc_fifo queue;
     pthread_t thread;
     int fd;
@@ -100,6 +103,7 @@ static int send_bundle(struct pbc_source *s, unsigned index, int fd, struct pbc_
         return -1;
     crypto_generichash_init(&st, NULL, 0, PBC_DIGEST_BYTES);
     do {
+        struct pbc_frame f = {.type = PBC_FRAME_DATA, .bundle = (uint8_t)index, .aux = end.bytes};
         struct pbc_chunk *c = pbc_pool_wait(s->pool);
 
         if (c == NULL)
@@ -114,10 +118,9 @@ static int send_bundle(struct pbc_source *s, unsigned index, int fd, struct pbc_
             break;
         }
         crypto_generichash_update(&st, c->data, (size_t)n);
-        pbc_chunk_set(c, (struct pbc_frame){.type = PBC_FRAME_DATA,
-                                            .bundle = (uint8_t)index,
-                                            .length = (uint32_t)n,
-                                            .aux = end.bytes});
+        f.length = (uint32_t)n;
+        pbc_tag_make(s->tag_key, &f, c->data);
+        pbc_chunk_set(c, f);
         end.bytes += (uint64_t)n;
         if (queue(s, c) != 0)
             return pbc_fail(err, PBC_EXIT_FAILED, "stopped");
@@ -217,6 +220,7 @@ struct pbc_source *pbc_source_start(struct pbc_bundles *list, struct pbc_pool *p
     s->list = list;
     s->pool = pool;
     s->key = key;
+    pbc_tag_key(key, s->tag_key);
     s->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->changed, NULL);

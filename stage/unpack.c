@@ -1,7 +1,6 @@
 #include "unpack_pipe.h"
 
 #include <errno.h>
-#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -60,7 +59,6 @@ static void settle(struct pbc_unpack *u, enum pbc_unpack_state state, const stru
     if (state == PBC_UNPACK_FAILED) {
         stop_crew(u);
         pbc_fifo_close(&u->arrived);
-        pbc_fifo_close(&u->checked);
         pbc_fifo_close(&u->plain);
         pbc_pool_close(u->blocks);
     }
@@ -155,55 +153,6 @@ int pbc_archive_failed(struct archive *a, const char *member, struct pbc_error *
     return pbc_fail(err, PBC_EXIT_REFUSED, "corrupt, truncated or not a tar archive: %s", words);
 }
 
-/* --- verify -------------------------------------------------------------------------------- */
-
-static int verify_end(struct pbc_unpack *u, const struct pbc_chunk *c, uint64_t bytes,
-                      crypto_generichash_state *st, struct pbc_error *err)
-{
-    struct pbc_msg_end end;
-    uint8_t digest[PBC_DIGEST_BYTES];
-
-    if (pbc_end_decode(c->data, c->frame.length, &u->conf.check, c->frame.bundle, u->conf.key, &end,
-                       err) != 0)
-        return -1;
-    crypto_generichash_final(st, digest, sizeof(digest));
-    if (end.bytes != bytes || memcmp(end.digest, digest, sizeof(digest)) != 0)
-        return pbc_fail(
-            err, PBC_EXIT_PEER,
-            "what arrived (%llu bytes) is not what the root node sent (%llu bytes): the "
-            "digests differ",
-            (unsigned long long)bytes, (unsigned long long)end.bytes);
-    return 0;
-}
-
-static void *verify_thread(void *arg)
-{
-    struct pbc_unpack *u = arg;
-    crypto_generichash_state st;
-    struct pbc_chunk *c;
-    uint64_t bytes = 0;
-
-    while ((c = pbc_fifo_pop(&u->arrived)) != NULL) {
-        unsigned bundle = c->frame.bundle;
-        struct pbc_error err;
-        int rc = 0;
-
-        if (c->frame.type == PBC_FRAME_BEGIN) {
-            crypto_generichash_init(&st, NULL, 0, PBC_DIGEST_BYTES);
-            bytes = 0;
-        } else if (c->frame.type == PBC_FRAME_DATA) {
-            crypto_generichash_update(&st, c->data, c->frame.length);
-            bytes += c->frame.length;
-        } else if (c->frame.type == PBC_FRAME_END) {
-            rc = verify_end(u, c, bytes, &st, &err);
-        }
-        pbc_fifo_push(&u->checked, c);
-        if (rc != 0)
-            pbc_unpack_fail(u, bundle, &err);
-    }
-    return NULL;
-}
-
 /* --- outside ------------------------------------------------------------------------------- */
 
 static int spawn(struct pbc_unpack *u, void *(*fn)(void *))
@@ -226,13 +175,12 @@ struct pbc_unpack *pbc_unpack_start(const struct pbc_unpack_conf *conf, struct p
     pthread_mutex_init(&u->lock, NULL);
     pthread_cond_init(&u->settled, NULL);
     u->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    u->result = calloc(conf->check.bundles, sizeof(*u->result));
+    u->result = calloc(conf->bundles, sizeof(*u->result));
     u->writer = pbc_writer_new(conf->rootfd, &conf->limits);
     u->blocks = pbc_pool_new(PBC_BLOCKS, PBC_BLOCK_BYTES);
     if (u->fd < 0 || u->result == NULL || u->writer == NULL || u->blocks == NULL ||
-        new_crew(u) != 0 || pbc_fifo_init(&u->arrived) != 0 || pbc_fifo_init(&u->checked) != 0 ||
-        pbc_fifo_init(&u->plain) != 0 || spawn(u, pbc_write_thread) != 0 ||
-        spawn(u, pbc_decode_thread) != 0 || (conf->verify && spawn(u, verify_thread) != 0)) {
+        new_crew(u) != 0 || pbc_fifo_init(&u->arrived) != 0 || pbc_fifo_init(&u->plain) != 0 ||
+        spawn(u, pbc_write_thread) != 0 || spawn(u, pbc_decode_thread) != 0) {
         pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot start to unpack");
         pbc_unpack_free(u);
         return NULL;
@@ -255,7 +203,7 @@ void pbc_unpack_push(struct pbc_unpack *u, struct pbc_chunk *c)
     } else if (c->frame.type == PBC_FRAME_END && c->frame.length >= 8 + PBC_DIGEST_BYTES) {
         memcpy(r->digest, c->data + 8, PBC_DIGEST_BYTES);
     }
-    pbc_fifo_push(u->conf.verify ? &u->arrived : &u->checked, c);
+    pbc_fifo_push(&u->arrived, c);
 }
 
 int pbc_unpack_fd(const struct pbc_unpack *u)
@@ -286,15 +234,12 @@ void pbc_unpack_free(struct pbc_unpack *u)
         pbc_pool_close(u->blocks);
     if (u->arrived.ring != NULL)
         pbc_fifo_close(&u->arrived);
-    if (u->checked.ring != NULL)
-        pbc_fifo_close(&u->checked);
     if (u->plain.ring != NULL)
         pbc_fifo_close(&u->plain);
     for (unsigned i = 0; i < u->threads; i++)
         pthread_join(u->thread[i], NULL);
     free_crew(u);
     pbc_fifo_destroy(&u->arrived);
-    pbc_fifo_destroy(&u->checked);
     pbc_fifo_destroy(&u->plain);
     pbc_pool_free(u->blocks);
     pbc_writer_free(u->writer);

@@ -1,10 +1,10 @@
 /* unpack.h - from chunks of archives, as they arrive, to files: the pipeline of one node.
  *
- *     push -> [verify] -> [decode] -> [parse and write]
+ *     push -> [decode] -> [parse and write]
  *
- * Each bracket is a thread, with a queue before it. `verify` digests what was received and
- * compares it with the root's digest (the root itself has no need of it); `decode` undoes the
- * compression (decode.h); the last one is libarchive's tar reader over our own writer (writer.h).
+ * Each bracket is a thread, with a queue before it. `decode` undoes the compression (decode.h); the
+ * other is libarchive's tar reader over our own writer (writer.h). That what is pushed is what the
+ * root has read is the caller's care (tag.h).
  * What bounds the memory: the pool that the chunks come from, and PBC_BLOCKS blocks of decoded
  * data.
  *
@@ -28,10 +28,8 @@ struct pbc_unpack;
 struct pbc_unpack_conf {
     int rootfd; /* where to; borrowed */
     struct pbc_writer_limits limits;
-    struct pbc_msg_check check; /* the set, and how many bundles will come */
-    int verify;
-    unsigned workers;   /* most for a bundle of frames; 0: one for each processor */
-    const uint8_t *key; /* of PBC_KEY_BYTES, for `verify`; borrowed */
+    unsigned bundles; /* how many will come */
+    unsigned workers; /* most for a bundle of frames; 0: one for each processor */
 };
 
 /* What is known of one bundle when the pipeline is done. */

@@ -188,9 +188,8 @@ static int hire(struct pbc_crew *c)
     h->u = c->u;
     h->crew = c;
     h->writer = pbc_writer_join(c->u->writer);
-    h->zstd = ZSTD_createDStream();
     h->block = malloc(PBC_CREW_BLOCK);
-    if (h->writer == NULL || h->zstd == NULL || h->block == NULL || start(c, h) != 0) {
+    if (h->writer == NULL || h->block == NULL || start(c, h) != 0) {
         free_hand(h);
         return -1;
     }
@@ -260,6 +259,14 @@ int pbc_crew_give_job(struct pbc_crew *c, struct pbc_job *job, struct pbc_error 
     if (more && hire(c) != 0 && c->count == 0)
         return pbc_fail(err, PBC_EXIT_FAILED, "no memory to unpack");
     return 0;
+}
+
+void pbc_crew_rest(struct pbc_crew *c)
+{
+    for (unsigned i = 0; i < c->count; i++) {
+        ZSTD_freeDStream(c->hand[i].zstd);
+        c->hand[i].zstd = NULL;
+    }
 }
 
 int pbc_crew_give_slice(struct pbc_crew *c, struct pbc_job *job, struct pbc_slice *s)

@@ -15,7 +15,7 @@
 #include "frames.h"
 #include "unpack_pipe.h"
 
-#define PBC_CREW_MAX   16 /* workers, if there are as many processors to run on */
+#define PBC_CREW_MAX   12 /* workers, if there are as many processors to run on */
 #define PBC_CREW_BLOCK (256u << 10)
 #define PBC_JOBS       64 /* frames begun and not done */
 
@@ -43,7 +43,7 @@ struct pbc_hand {
     struct pbc_unpack *u;
     struct pbc_crew *crew;
     struct pbc_writer *writer;
-    void *zstd; /* ZSTD_DStream */
+    void *zstd; /* ZSTD_DStream, while there is work */
     uint8_t *block;
 };
 
@@ -64,6 +64,8 @@ int pbc_crew_wait(struct pbc_crew *c, unsigned most);
 /* A job, empty but for its header, and a slice for it become the crew's. Once all of head.packed is
  * given the job may be gone. */
 int pbc_crew_give_job(struct pbc_crew *c, struct pbc_job *job, struct pbc_error *err);
+/* Between two bundles: give the windows back, the next bundle may want the memory for its own. */
+void pbc_crew_rest(struct pbc_crew *c);
 int pbc_crew_give_slice(struct pbc_crew *c, struct pbc_job *job, struct pbc_slice *s);
 
 /* For workers. */

@@ -241,7 +241,7 @@ static int pass_on(struct out *o, struct pbc_pieces *p, enum pbc_format format,
 
 static int decode_bundle(struct out *o, struct pbc_chunk *begin_chunk, struct pbc_error *err)
 {
-    struct pbc_pieces p = {.from = &o->u->checked};
+    struct pbc_pieces p = {.from = &o->u->arrived};
     struct head head = {.len = 0};
     struct pbc_msg_begin begin;
     int rc;
@@ -267,7 +267,7 @@ void *pbc_decode_thread(void *arg)
     struct pbc_chunk *c;
     int rc = 0;
 
-    while (rc == 0 && (c = pbc_fifo_pop(&u->checked)) != NULL) {
+    while (rc == 0 && (c = pbc_fifo_pop(&u->arrived)) != NULL) {
         unsigned bundle = c->frame.bundle;
         struct pbc_error err;
 

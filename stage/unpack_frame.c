@@ -160,6 +160,8 @@ int pbc_hand_unpack(struct pbc_hand *h, struct pbc_job *job, struct pbc_error *e
     struct archive *a = NULL;
     int rc;
 
+    if (h->zstd == NULL && (h->zstd = ZSTD_createDStream()) == NULL)
+        return pbc_fail(err, PBC_EXIT_FAILED, "no memory to unpack");
     ZSTD_DCtx_reset(h->zstd, ZSTD_reset_session_only);
     ZSTD_DCtx_setParameter(h->zstd, ZSTD_d_windowLogMax, PBC_FRAMES_WINDOW_LOG);
     if (job->head.flags & PBC_FRAMES_END) {

@@ -15,10 +15,9 @@ struct pbc_unpack {
     struct pbc_unpack_conf conf;
     struct pbc_writer *writer;
     struct pbc_pool *blocks;
-    struct pbc_fifo arrived; /* to verify */
-    struct pbc_fifo checked; /* to decode */
+    struct pbc_fifo arrived; /* to decode */
     struct pbc_fifo plain;   /* to parse and write */
-    pthread_t thread[3];
+    pthread_t thread[2];
     unsigned threads;
     struct pbc_crew *crew; /* NULL in builds without libzstd */
     int fd;

@@ -155,6 +155,7 @@ int pbc_frames_take(struct pbc_unpack *u, struct pbc_pieces *p, unsigned bundle,
     rc = take_frames(&t, first, err);
     if (rc != 0)
         return rc;
+    pbc_crew_rest(u->crew);
     pbc_writer_counts(u->writer, &after);
     if (after.entries == before.entries)
         return pbc_fail(err, PBC_EXIT_REFUSED, "the archive has no members");

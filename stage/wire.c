@@ -88,68 +88,65 @@ void pbc_frame_encode(const struct pbc_frame *f, uint8_t out[PBC_FRAME_HEADER])
     put_uint(&c, 0, 2);
     put_uint(&c, f->length, 4);
     put_uint(&c, f->aux, 8);
+    put(&c, f->tag, sizeof(f->tag));
+}
+
+enum { UP = 1, DOWN = 2, BUNDLE = 4, TAG = 8 };
+
+static const struct kind {
+    uint8_t type;
+    uint8_t is;
+    uint32_t most; /* bytes */
+} kinds[] = {
+    {PBC_FRAME_PING, UP | DOWN, 0},
+    {PBC_FRAME_CHECK, DOWN, PBC_SMALL_MAX},
+    {PBC_FRAME_BEGIN, DOWN | BUNDLE, PBC_SMALL_MAX},
+    {PBC_FRAME_DATA, DOWN | BUNDLE | TAG, PBC_CHUNK_BYTES},
+    {PBC_FRAME_END, DOWN | BUNDLE, PBC_SMALL_MAX},
+    {PBC_FRAME_DONE, DOWN, 0},
+    {PBC_FRAME_COMMIT, DOWN, 0},
+    {PBC_FRAME_ABORT, DOWN, PBC_SMALL_MAX},
+    {PBC_FRAME_HAVE, UP, PBC_SMALL_MAX},
+    {PBC_FRAME_PROGRESS, UP, 0},
+    {PBC_FRAME_READY, UP, PBC_SMALL_MAX},
+    {PBC_FRAME_COMMITTED, UP, 0},
+    {PBC_FRAME_FAILED, UP, PBC_SMALL_MAX},
+};
+
+static const struct kind *kind_of(uint8_t type)
+{
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        if (kinds[i].type == type)
+            return &kinds[i];
+    }
+    return NULL;
 }
 
 int pbc_frame_decode(const uint8_t in[PBC_FRAME_HEADER], int from_parent, struct pbc_frame *out,
                      struct pbc_error *err)
 {
     struct cursor c = {.in = in, .len = PBC_FRAME_HEADER};
+    const struct kind *kind;
     struct pbc_frame f;
-    uint32_t most = 0;
-    unsigned bundles = 1; /* the frame's may be 0 only, where it has none */
-    int known = 0;
+    uint64_t reserved;
 
     f.type = (uint8_t)get_uint(&c, 1);
     f.bundle = (uint8_t)get_uint(&c, 1);
-    if (get_uint(&c, 2) != 0)
-        return pbc_fail(err, PBC_EXIT_PEER, "frame with reserved bits set");
+    reserved = get_uint(&c, 2);
     f.length = (uint32_t)get_uint(&c, 4);
     f.aux = get_uint(&c, 8);
+    get(&c, f.tag, sizeof(f.tag));
 
-    switch (f.type) {
-    case PBC_FRAME_PING:
-        known = 1;
-        break;
-    case PBC_FRAME_DATA:
-        known = from_parent;
-        most = PBC_CHUNK_BYTES;
-        bundles = PBC_BUNDLES_MAX;
-        break;
-    case PBC_FRAME_BEGIN:
-    case PBC_FRAME_END:
-        known = from_parent;
-        most = PBC_SMALL_MAX;
-        bundles = PBC_BUNDLES_MAX;
-        break;
-    case PBC_FRAME_CHECK:
-    case PBC_FRAME_ABORT:
-        known = from_parent;
-        most = PBC_SMALL_MAX;
-        break;
-    case PBC_FRAME_DONE:
-    case PBC_FRAME_COMMIT:
-        known = from_parent;
-        break;
-    case PBC_FRAME_HAVE:
-    case PBC_FRAME_READY:
-    case PBC_FRAME_FAILED:
-        known = !from_parent;
-        most = PBC_SMALL_MAX;
-        break;
-    case PBC_FRAME_PROGRESS:
-    case PBC_FRAME_COMMITTED:
-        known = !from_parent;
-        break;
-    default:
-        break;
-    }
-    if (!known)
+    kind = kind_of(f.type);
+    if (kind == NULL || !(kind->is & (from_parent ? DOWN : UP)))
         return pbc_fail(err, PBC_EXIT_PEER, "unexpected frame type %u", f.type);
-    if (f.length > most)
+    if (reserved != 0 || (!(kind->is & TAG) && !sodium_is_zero(f.tag, sizeof(f.tag))))
+        return pbc_fail(err, PBC_EXIT_PEER, "frame with reserved bits set");
+    if (f.length > kind->most)
         return pbc_fail(err, PBC_EXIT_PEER,
                         "frame of type %u with %u bytes, at most %u are allowed", f.type, f.length,
-                        most);
-    if (f.bundle >= bundles)
+                        kind->most);
+    if (f.bundle >= (kind->is & BUNDLE ? PBC_BUNDLES_MAX : 1))
         return pbc_fail(err, PBC_EXIT_PEER, "frame of type %u for bundle %u", f.type, f.bundle);
     *out = f;
     return 0;

@@ -13,17 +13,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PBC_WIRE_VERSION 1
+#define PBC_WIRE_VERSION 2
 
 #define PBC_KEY_BYTES    32
 #define PBC_NONCE_BYTES  32
 #define PBC_MAC_BYTES    32 /* HMAC-SHA-256, RFC 2104 and RFC 6234 */
 #define PBC_DIGEST_BYTES 32 /* BLAKE2b-256, RFC 7693 */
 
-#define PBC_FRAME_HEADER 16
-#define PBC_CHUNK_BYTES  (256u << 10) /* largest payload of a DATA frame */
-#define PBC_SMALL_MAX    8192         /* largest payload of any other frame */
-#define PBC_NODE_MAX     256          /* bytes of a node's name, NUL included (as in Slurm) */
+#define PBC_TAG_BYTES    16
+#define PBC_FRAME_HEADER (16 + PBC_TAG_BYTES)
+#define PBC_CHUNK_BYTES  (64u << 10) /* largest payload of a DATA frame */
+#define PBC_SMALL_MAX    8192        /* largest payload of any other frame */
+#define PBC_NODE_MAX     256         /* bytes of a node's name, NUL included (as in Slurm) */
 
 enum pbc_frame_type {
     PBC_FRAME_PING = 1, /* both ways; no payload */
@@ -48,13 +49,15 @@ struct pbc_frame {
     uint8_t bundle; /* index in the set, for BEGIN, DATA and END; else 0 */
     uint32_t length;
     uint64_t aux;
+    uint8_t tag[PBC_TAG_BYTES]; /* of DATA (tag.h); else zeros */
 };
 
 /* Encode a header. */
 void pbc_frame_encode(const struct pbc_frame *f, uint8_t out[PBC_FRAME_HEADER]);
 
 /* Decode and check a header: a known type that may come from this side (`from_parent`), zero in
- * the reserved bytes, a length that the type allows. -1 with PBC_EXIT_PEER. */
+ * the reserved bytes and the tag of what has none, a length that the type allows. -1 with
+ * PBC_EXIT_PEER. */
 int pbc_frame_decode(const uint8_t in[PBC_FRAME_HEADER], int from_parent, struct pbc_frame *out,
                      struct pbc_error *err);
 
@@ -126,8 +129,9 @@ int pbc_begin_decode(const uint8_t *in, uint32_t len, struct pbc_msg_begin *m,
                      struct pbc_error *err);
 
 /* END: bytes, digest, and a proof, HMAC(key, "pbcast end" | set | bundles | bundle | bytes |
- * digest). It makes the digest the root's own however many nodes have passed it on, and with it
- * what CHECK said: which set this is, and how many bundles it has. */
+ * digest). The digest is for the manifest: that the data is the root's, each frame's tag says. The
+ * proof makes both ends of it the root's however many nodes have passed it on, and with them what
+ * CHECK said: which set this is, and how many bundles it has. */
 struct pbc_msg_end {
     uint64_t bytes;
     uint8_t digest[PBC_DIGEST_BYTES];

@@ -19,7 +19,7 @@
 #include <sys/types.h>
 #include <time.h>
 
-#define PBC_LINKS_MAX (64u << 20) /* bytes of symbolic links' names that are remembered */
+#define PBC_LINKS_MAX (16u << 20) /* bytes of symbolic links' names that are remembered */
 
 struct pbc_writer;
 

@@ -204,9 +204,8 @@ static void unpack(int root, enum pbc_format format, const struct bytes *b, size
     struct pbc_unpack_conf conf = {
         .rootfd = root,
         .limits = {.bytes = 1 << 20, .entries = 300},
-        .check = {.set = "0123456789abcdef0123456789abcdef", .bundles = 1},
-        .verify = 1,
-        .key = key};
+        .bundles = 1};
+    const struct pbc_msg_check check = {.set = "0123456789abcdef0123456789abcdef", .bundles = 1};
     struct pbc_msg_begin begin = {.format = format, .bytes = b->len, .path = "/b"};
     struct pbc_msg_end end = {.bytes = b->len};
     uint8_t payload[PBC_SMALL_MAX];
@@ -225,7 +224,7 @@ static void unpack(int root, enum pbc_format format, const struct bytes *b, size
     }
     crypto_generichash(end.digest, sizeof(end.digest), b->data, b->len, NULL, 0);
     pbc_unpack_push(u, pbc_chunk_small(PBC_FRAME_END, 0, payload,
-                                       pbc_end_encode(&end, &conf.check, 0, key, payload)));
+                                       pbc_end_encode(&end, &check, 0, key, payload)));
     pbc_unpack_push(u, pbc_chunk_small(PBC_FRAME_DONE, 0, NULL, 0));
     done = (struct pollfd){.fd = pbc_unpack_fd(u), .events = POLLIN};
     while (poll(&done, 1, 60000) < 0) /* libFuzzer's alarm */

@@ -2,6 +2,7 @@
  *
  * They meet in a directory: PBC_LOCAL_DIR, with a file for the record of each PBC_LOCAL_RANK of
  * PBC_LOCAL_SIZE. PBC_LOCAL_RECORD=bad: this one's record is of no use to the others.
+ * PBC_LOCAL_PORT: where this one finds the rank PBC_LOCAL_OTHER, instead of at its own port.
  */
 #include "agent.h"
 #include "wire.h"
@@ -62,6 +63,14 @@ static int get(struct pbc_coord *c, uint32_t rank, void *record, size_t len, str
         return pbc_fail_errno(err, PBC_EXIT_FAILED, "%s", path);
     rc = fread(record, len, 1, f) == 1 && fread(&more, 1, 1, f) == 0 ? 0 : -1;
     fclose(f);
+    if (rc == 0 && getenv("PBC_LOCAL_PORT") != NULL &&
+        rank == (uint32_t)atoi(getenv("PBC_LOCAL_OTHER"))) {
+        struct pbc_record rec;
+
+        rc = pbc_record_decode(record, &rec, err);
+        rec.port = (uint16_t)atoi(getenv("PBC_LOCAL_PORT"));
+        pbc_record_encode(&rec, record);
+    }
     return rc == 0 ? 0 : pbc_fail(err, PBC_EXIT_PEER, "the record of rank %u is malformed", rank);
 }
 

@@ -111,6 +111,12 @@ static void be_agent(struct run *r, unsigned node, const struct run_options *o)
     setenv("SLURM_STEP_NUM_TASKS", number, 1);
     if (o->bad_record && rank == o->odd)
         setenv("PBC_LOCAL_RECORD", "bad", 1);
+    if (o->via != NULL && rank == o->odd) {
+        snprintf(number, sizeof(number), "%u", proxy_port(o->via));
+        setenv("PBC_LOCAL_PORT", number, 1);
+        snprintf(number, sizeof(number), "%u", rank - 1);
+        setenv("PBC_LOCAL_OTHER", number, 1);
+    }
     snprintf(name, sizeof(name), "node%u", node);
     setenv("SLURMD_NODENAME", name, 1);
     unsetenv("SLURM_JOB_ID");

@@ -6,6 +6,7 @@
 #ifndef PBC_TEST_ENGINE_NODES_H
 #define PBC_TEST_ENGINE_NODES_H
 
+#include "engine_proxy.h"
 #include "engine_support.h"
 
 #include <sys/types.h>
@@ -35,12 +36,13 @@ struct run {
 };
 
 struct run_options {
-    const char *args;       /* blank separated, before the bundles */
-    const char *bundles[8]; /* up to NULL */
-    const char *odd_args;   /* more for one rank */
-    unsigned odd;           /* which */
-    int bad_record;         /* the odd one's record is malformed */
-    unsigned turned;        /* node k has rank (k + turned) % size */
+    const char *args;        /* blank separated, before the bundles */
+    const char *bundles[8];  /* up to NULL */
+    const char *odd_args;    /* more for one rank */
+    unsigned odd;            /* which */
+    int bad_record;          /* the odd one's record is malformed */
+    const struct proxy *via; /* the odd one reaches the rank before it by this */
+    unsigned turned;         /* node k has rank (k + turned) % size */
 };
 
 /* Start `size` agents, rank k on node k. */

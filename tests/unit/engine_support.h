@@ -77,7 +77,6 @@ struct unpacking {
     char *dir;
     int root; /* of <dir>/tree */
     struct pbc_writer_limits limits;
-    int no_verify;
     size_t piece;  /* bytes in a chunk */
     unsigned pool; /* chunks */
     unsigned workers;

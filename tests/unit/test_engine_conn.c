@@ -182,7 +182,7 @@ static void another_version_is_refused_by_name(void **state)
     msg[11]++;
     assert_int_equal(write(fd, msg, sizeof(msg)), sizeof(msg));
     assert_int_equal(turn(e, e->parent), -1);
-    assert_error(&e->err, PBC_EXIT_PEER, "version 2, expected 1");
+    assert_error(&e->err, PBC_EXIT_PEER, "version 3, expected 2");
     close(fd);
 }
 
@@ -380,8 +380,10 @@ static void what_was_queued_is_released_with_the_connection(void **state)
 {
     struct ends *e = *state;
     struct pbc_chunk *c[4];
+    int small = 10000;
 
     open_ends(e);
+    assert_int_equal(setsockopt(e->parent->fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small)), 0);
     for (int i = 0; i < 4; i++) {
         c[i] = pbc_pool_try(e->pool);
         pbc_chunk_set(c[i], (struct pbc_frame){.type = PBC_FRAME_DATA, .length = PBC_CHUNK_BYTES});

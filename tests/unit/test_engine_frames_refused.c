@@ -112,7 +112,6 @@ static void a_changed_byte_anywhere_does_no_harm(void **state)
     file_frame(&whole, "g", "two");
     frame_end(&whole);
     p->workers = 3;
-    p->no_verify = 1;
     for (size_t i = 0; i < whole.len; i++) {
         struct bundle b = {.format = PBC_FORMAT_ZSTD};
 

@@ -282,18 +282,6 @@ static void a_bundle_many_times_the_pool_goes_through(void **state)
     }
 }
 
-static void the_root_unpacks_without_verifying(void **state)
-{
-    struct unpacking *p = *state;
-    struct bytes tar = {0};
-
-    p->no_verify = 1;
-    tar_add(&tar, (struct member){.name = "f", .data = "1", .len = 1});
-    tar_end(&tar);
-    assert_int_equal(unpack_tar(p, PBC_FORMAT_ZSTD, &tar), 0);
-    assert_true(exists(in(p->dir, "tree/f")));
-}
-
 static void what_follows_the_end_of_an_archive_is_ignored(void **state)
 {
     struct unpacking *p = *state;
@@ -318,7 +306,6 @@ int main(void)
         TEST(later_bundles_overlay_earlier_ones),
         TEST(what_was_unpacked_is_counted_by_bundle),
         TEST(a_bundle_many_times_the_pool_goes_through),
-        TEST(the_root_unpacks_without_verifying),
         TEST(what_follows_the_end_of_an_archive_is_ignored),
     };
 

@@ -49,14 +49,10 @@ int unpacking_teardown(void **state)
 void unpacking_start(struct unpacking *p, unsigned bundles)
 {
     struct pbc_unpack_conf conf = {
-        .rootfd = p->root,
-        .limits = p->limits,
-        .check = {.set = "0123456789abcdef0123456789abcdef", .bundles = bundles},
-        .verify = !p->no_verify,
-        .workers = p->workers,
-        .key = unpacking_key};
+        .rootfd = p->root, .limits = p->limits, .bundles = bundles, .workers = p->workers};
 
-    p->check = conf.check;
+    p->check =
+        (struct pbc_msg_check){.set = "0123456789abcdef0123456789abcdef", .bundles = bundles};
     p->chunks = pbc_pool_new(p->pool, p->piece);
     p->u = pbc_unpack_start(&conf, &p->err);
     assert_non_null(p->u);
