@@ -61,34 +61,6 @@ int pbc_step_privileged(struct spank_handle *sp, int argc, char *const argv[])
     return 0;
 }
 
-static int apply(struct spank_handle *sp, const struct pbc_env_op *op)
-{
-    char *old, *value;
-    int rc;
-
-    switch (op->kind) {
-    case PBC_ENV_UNSET:
-        pbc_slurm_unsetenv(sp, op->name);
-        return 0;
-    case PBC_ENV_SET:
-        return pbc_slurm_setenv(sp, op->name, op->value);
-    case PBC_ENV_PREPEND:
-        break;
-    }
-    old = pbc_slurm_getenv(sp, op->name);
-    /* --export=NONE leaves no PATH, for which a shell would use its own; ours must not be all. */
-    if (old == NULL && strcmp(op->name, "PATH") == 0)
-        old = strdup("/usr/local/bin:/usr/bin:/bin");
-    /* An empty entry stands for the system's own pages: manpath(1). */
-    if (old == NULL && strcmp(op->name, "MANPATH") == 0)
-        old = strdup(":");
-    value = pbc_env_prepend(op->value, old);
-    rc = value == NULL ? -1 : pbc_slurm_setenv(sp, op->name, value);
-    free(old);
-    free(value);
-    return rc;
-}
-
 static char *get_var(void *sp, const char *name)
 {
     return pbc_slurm_getenv(sp, name);
@@ -105,23 +77,12 @@ static int set_var(void *sp, const char *name, const char *value)
 static int relocate(struct spank_handle *sp, const struct pbc_manifest *m, const char *root,
                     struct pbc_error *err)
 {
-    /* The script's tree, if this step has another. */
     const struct pbc_env env = {.get = get_var, .set = set_var, .arg = sp};
-    struct pbc_env_ops ops;
-    int rc = 0;
 
+    /* The script's tree, if this step has another. */
     if (pbc_relocation_undo(&env) < 0)
         return pbc_fail(err, PBC_EXIT_FAILED, "cannot clean the task's environment");
-    if (pbc_relocate(m, root, &ops, err) < 0)
-        return -1;
-    for (size_t i = 0; i < ops.count && rc == 0; i++) {
-        rc = apply(sp, &ops.item[i]);
-        if (rc < 0)
-            pbc_fail(err, PBC_EXIT_FAILED, "cannot set %s in the task's environment",
-                     ops.item[i].name);
-    }
-    pbc_env_ops_free(&ops);
-    return rc;
+    return pbc_relocation_apply(m, root, &env, err);
 }
 
 /* Put the task into the tree of `set`, if this node has it. */

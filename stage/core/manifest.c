@@ -42,17 +42,7 @@ static bool is_python(const char *value)
 static bool is_libdir(const char *value)
 {
     /* a colon would split LD_LIBRARY_PATH */
-    if (!is_path(value) || strchr(value, ':') != NULL)
-        return false;
-    for (const char *p = value;; p++) {
-        size_t len = strcspn(p, "/");
-
-        if (len == 0 || (len == 1 && p[0] == '.') || (len == 2 && p[0] == '.' && p[1] == '.'))
-            return false;
-        p += len;
-        if (*p == '\0')
-            return true;
-    }
+    return is_path(value) && strchr(value, ':') == NULL && pbc_text_is_below(value);
 }
 
 /* ---- reading ---- */

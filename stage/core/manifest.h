@@ -9,6 +9,7 @@
 
 #include "bundle.h"
 #include "error.h"
+#include "profile.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -17,8 +18,6 @@
 #define PBC_MANIFEST_MAX     (4u << 20) /* bytes of the text */
 #define PBC_DIGEST_LEN       64         /* hexadecimal digits of a BLAKE2b-256 (b2sum -l 256) */
 #define PBC_LIBDIRS_MAX      16
-
-enum pbc_profile { PBC_PROFILE_GENERIC = 0, PBC_PROFILE_PYTHON };
 
 struct pbc_manifest_bundle {
     char digest[PBC_DIGEST_LEN + 1]; /* of the archive as it was sent */

@@ -94,33 +94,88 @@ static bool has_entry(const char *list, const char *entry, size_t len)
     }
 }
 
-char *pbc_env_prepend(const char *value, const char *old)
+/* `to` and the entries of `list` that `other` does not have. */
+static char *add_entries(char *to, const char *list, const char *other)
 {
-    char *text, *p;
+    for (;; list++) {
+        size_t len = strcspn(list, ":");
 
-    /* an empty entry means the current directory: none must come of joining with nothing */
-    if (old == NULL || old[0] == '\0')
-        return strdup(value);
-    if (value[0] == '\0')
-        return strdup(old);
-    text = malloc(strlen(value) + 1 + strlen(old) + 1);
-    if (text == NULL)
-        return NULL;
-    p = stpcpy(text, value);
-    for (;; old++) {
-        size_t len = strcspn(old, ":");
-
-        if (!has_entry(value, old, len)) {
-            *p++ = ':';
-            memcpy(p, old, len);
-            p += len;
+        if (!has_entry(other, list, len)) {
+            *to++ = ':';
+            memcpy(to, list, len);
+            to += len;
         }
-        old += len;
-        if (*old == '\0')
+        list += len;
+        if (*list == '\0')
             break;
     }
-    *p = '\0';
+    *to = '\0';
+    return to;
+}
+
+/* `first`, then what `second` has besides. */
+static char *join_lists(const char *first, const char *second)
+{
+    char *text;
+
+    /* an empty entry means the current directory: none must come of joining with nothing */
+    if (second == NULL || second[0] == '\0')
+        return strdup(first == NULL ? "" : first);
+    if (first == NULL || first[0] == '\0')
+        return strdup(second);
+    text = malloc(strlen(first) + 1 + strlen(second) + 1);
+    if (text != NULL)
+        add_entries(stpcpy(text, first), second, first);
     return text;
+}
+
+char *pbc_env_prepend(const char *value, const char *old)
+{
+    return join_lists(value, old);
+}
+
+char *pbc_env_append(const char *value, const char *old)
+{
+    return join_lists(old, value);
+}
+
+static int apply(const struct pbc_env *env, const struct pbc_env_op *op)
+{
+    char *old, *value;
+    int rc;
+
+    if (op->kind == PBC_ENV_UNSET || op->kind == PBC_ENV_SET)
+        return env->set(env->arg, op->name, op->value);
+    old = env->get(env->arg, op->name);
+    /* --export=NONE leaves no PATH, for which a shell would use its own; ours must not be all. */
+    if (old == NULL && strcmp(op->name, "PATH") == 0)
+        old = strdup("/usr/local/bin:/usr/bin:/bin");
+    /* An empty entry stands for the system's own pages: manpath(1). */
+    if (old == NULL && strcmp(op->name, "MANPATH") == 0)
+        old = strdup(":");
+    value = op->kind == PBC_ENV_PREPEND ? pbc_env_prepend(op->value, old)
+                                        : pbc_env_append(op->value, old);
+    rc = value == NULL ? -1 : env->set(env->arg, op->name, value);
+    free(old);
+    free(value);
+    return rc;
+}
+
+int pbc_relocation_apply(const struct pbc_manifest *m, const char *root, const struct pbc_env *env,
+                         struct pbc_error *err)
+{
+    struct pbc_env_ops ops;
+    int rc = 0;
+
+    if (pbc_relocate(m, root, &ops, err) < 0)
+        return -1;
+    for (size_t i = 0; i < ops.count && rc == 0; i++) {
+        rc = apply(env, &ops.item[i]);
+        if (rc < 0)
+            pbc_fail(err, PBC_EXIT_FAILED, "cannot set %s in the environment", ops.item[i].name);
+    }
+    pbc_env_ops_free(&ops);
+    return rc;
 }
 
 /* `list` without the entries that are `root` or lie below it; "" when none is left. */

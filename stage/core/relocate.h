@@ -11,8 +11,7 @@
 
 #include "error.h"
 #include "manifest.h"
-
-enum pbc_env_kind { PBC_ENV_SET, PBC_ENV_UNSET, PBC_ENV_PREPEND };
+#include "variable.h"
 
 struct pbc_env_op {
     enum pbc_env_kind kind;
@@ -44,12 +43,21 @@ int pbc_relocate(const struct pbc_manifest *m, const char *root, struct pbc_env_
  * operation twice changes nothing. Malloced; NULL without memory. */
 char *pbc_env_prepend(const char *value, const char *old);
 
+/* The same for PBC_ENV_APPEND: `value` after `old`; entries of `value` that `old` has are dropped
+ * from `value`. */
+char *pbc_env_append(const char *value, const char *old);
+
 /* An environment: of a task, of this process. */
 struct pbc_env {
     char *(*get)(void *arg, const char *name);                  /* malloced, NULL = unset */
     int (*set)(void *arg, const char *name, const char *value); /* NULL = unset; -1 = failed */
     void *arg;
 };
+
+/* Do what pbc_relocate says to `env`. A PATH that is not set counts as the usual one, a MANPATH as
+ * ":", the system's pages (manpath(1)). */
+int pbc_relocation_apply(const struct pbc_manifest *m, const char *root, const struct pbc_env *env,
+                         struct pbc_error *err);
 
 /* Take back what pbc_relocate did for the tree that PBCAST_ROOT names, if any: entries of list
  * variables that lie in it, and the variables that are then empty. What was purged stays so. -1

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 /* Whether `len` bytes hold a control character. */
 static inline bool pbc_text_has_control(const char *text, size_t len)
@@ -33,5 +34,14 @@ static inline int pbc_text_u64(const char *text, size_t len, uint64_t *ret)
     *ret = value;
     return 0;
 }
+
+/* What lines of text cannot hold is written as a backslash and three octal digits: control
+ * characters and the backslash itself. Unescape works in place; -1 for a backslash without three
+ * octal digits, or with those of NUL or of no byte. */
+void pbc_text_escape(FILE *out, const char *text);
+int pbc_text_unescape(char *text);
+
+/* Whether the path is relative and of plain parts: none is empty, "." or "..". */
+bool pbc_text_is_below(const char *path);
 
 #endif

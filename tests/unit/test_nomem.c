@@ -4,6 +4,7 @@
 
 #include "bundle.h"
 #include "manifest.h"
+#include "meta.h"
 #include "relocate.h"
 #include "store.h"
 
@@ -148,6 +149,28 @@ static void manifests_without_nodes(void **state)
     each_allocation_fails(no_nodes);
 }
 
+static int metas(void)
+{
+    static const char text[] = "pbcast-bundle=1\norigin=/o\nset=A=b\nunset=C\nplaceholder=/opt/x\n"
+                               "rewrite=text a\nrewrite=text b\nrewrite=text c\n";
+    struct pbc_meta m;
+    char *again;
+    size_t len;
+
+    if (pbc_meta_parse(text, strlen(text), &m, &err) < 0)
+        return -1;
+    again = pbc_meta_format(&m, &len, &err);
+    pbc_meta_free(&m);
+    free(again);
+    return again == NULL ? -1 : 0;
+}
+
+static void configurations_of_bundles(void **state)
+{
+    (void)state;
+    each_allocation_fails(metas);
+}
+
 static char lib[] = "lib";
 
 static int relocation(void)
@@ -235,9 +258,10 @@ static void removing_a_tree(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(lists_of_bundles),        cmocka_unit_test(manifests_read_and_written),
-        cmocka_unit_test(manifests_without_nodes), cmocka_unit_test(relocations),
-        cmocka_unit_test(listing_a_store),         cmocka_unit_test(removing_a_tree),
+        cmocka_unit_test(lists_of_bundles),          cmocka_unit_test(manifests_read_and_written),
+        cmocka_unit_test(manifests_without_nodes),   cmocka_unit_test(relocations),
+        cmocka_unit_test(configurations_of_bundles), cmocka_unit_test(listing_a_store),
+        cmocka_unit_test(removing_a_tree),
     };
 
     return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);
