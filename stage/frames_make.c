@@ -4,6 +4,7 @@
 #include "frames_order.h"
 #include "frames_pack.h"
 #include "frames_read.h"
+#include "unpack_pipe.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -27,6 +28,7 @@ struct maker {
     struct pbc_order *order;
     struct list first; /* directories and symbolic links */
     struct list last;  /* hard links */
+    int own;           /* there are files below .pbcast/, which the unpacking reads first */
     /* libarchive's restricted pax spares most members a header, but cuts their times to seconds:
      * those that have more go through the other. Both put out whole members at once. */
     struct archive *brief;
@@ -210,6 +212,7 @@ static int look(struct maker *m, struct pbc_error *err)
         enum pbc_order_kind kind = kind_of(e);
 
         members++;
+        m->own |= kind == PBC_ORDER_FILE && pbc_member_is_own(archive_entry_pathname(e));
         if (pbc_order_add(m->order, kind, archive_entry_pathname(e), archive_entry_hardlink(e),
                           err) != 0)
             return -1;
@@ -222,8 +225,18 @@ static int look(struct maker *m, struct pbc_error *err)
     return rc;
 }
 
-/* The second reading: all members, or the files only. */
-static int write_members(struct maker *m, int all, struct pbc_error *err)
+enum part { ALL, OWN_FILES, OTHER_FILES };
+
+static int in_part(enum part part, struct archive_entry *e)
+{
+    if (part == ALL)
+        return 1;
+    return kind_of(e) == PBC_ORDER_FILE &&
+           pbc_member_is_own(archive_entry_pathname(e)) == (part == OWN_FILES);
+}
+
+/* Another reading. */
+static int write_members(struct maker *m, enum part part, struct pbc_error *err)
 {
     struct archive_entry *e;
     int rc;
@@ -231,7 +244,7 @@ static int write_members(struct maker *m, int all, struct pbc_error *err)
     if (pbc_reader_again(m->reader, err) != 0)
         return -1;
     while ((rc = pbc_reader_next(m->reader, &e, err)) == 1) {
-        if ((all || kind_of(e) == PBC_ORDER_FILE) && write_member(m, e, err) != 0)
+        if (in_part(part, e) && write_member(m, e, err) != 0)
             return -1;
     }
     return rc;
@@ -241,10 +254,12 @@ static int write_archive(struct maker *m, int in_order, struct pbc_error *err)
 {
     m->flags = PBC_FRAMES_ORDERED;
     if (in_order) {
-        if (write_members(m, 1, err) != 0)
+        if (write_members(m, ALL, err) != 0)
             return -1;
-    } else if (list_write(m, &m->first, err) != 0 || turn(m, 0, err) != 0 ||
-               write_members(m, 0, err) != 0 || turn(m, PBC_FRAMES_ORDERED, err) != 0 ||
+    } else if ((m->own &&
+                (write_members(m, OWN_FILES, err) != 0 || turn(m, PBC_FRAMES_ORDERED, err) != 0)) ||
+               list_write(m, &m->first, err) != 0 || turn(m, 0, err) != 0 ||
+               write_members(m, OTHER_FILES, err) != 0 || turn(m, PBC_FRAMES_ORDERED, err) != 0 ||
                list_write(m, &m->last, err) != 0) {
         return -1;
     }

@@ -247,6 +247,8 @@ void pbc_unpack_free(struct pbc_unpack *u)
         close(u->fd);
     pthread_cond_destroy(&u->settled);
     pthread_mutex_destroy(&u->lock);
+    for (unsigned i = 0; u->result != NULL && i < u->conf.bundles; i++)
+        pbc_meta_free(&u->result[i].meta);
     free(u->result);
     free(u);
 }

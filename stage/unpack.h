@@ -16,8 +16,11 @@
 #define PBC_UNPACK_H
 
 #include "chunk.h"
+#include "meta.h"
 #include "writer.h"
 
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #define PBC_BLOCKS      8
@@ -26,7 +29,8 @@
 struct pbc_unpack;
 
 struct pbc_unpack_conf {
-    int rootfd; /* where to; borrowed */
+    int rootfd;              /* where to; borrowed */
+    char root[PBC_PATH_MAX]; /* the path that the tree will have: for what bundles have rewritten */
     struct pbc_writer_limits limits;
     unsigned bundles; /* how many will come */
     unsigned workers; /* most for a bundle of frames; 0: one for each processor */
@@ -38,6 +42,9 @@ struct pbc_unpacked {
     uint64_t archive_bytes;
     uint8_t digest[PBC_DIGEST_BYTES]; /* as the root sent it */
     uint64_t files;
+    bool has_meta;
+    struct pbc_meta meta; /* what the bundle says of itself, .pbcast/bundle.conf */
+    atomic_int begun;     /* private: a member has come that is no directory */
 };
 
 enum pbc_unpack_state { PBC_UNPACK_RUNNING, PBC_UNPACK_DONE, PBC_UNPACK_FAILED };

@@ -126,7 +126,9 @@ static int read_member(struct reader *r, struct archive *a, struct archive_entry
         return pbc_fail(err, PBC_EXIT_REFUSED,
                         "member '%s' is not a regular file, and in a frame without order",
                         name == NULL ? "" : name);
-    return pbc_write_member(r->hand->writer, a, e, err);
+    if (!(r->job->head.flags & PBC_FRAMES_ORDERED) && name != NULL && pbc_member_is_own(name))
+        return pbc_fail(err, PBC_EXIT_REFUSED, "member '%s' is in a frame without order", name);
+    return pbc_write_member(r->hand->u, r->job->bundle, r->hand->writer, a, e, err);
 }
 
 static int read_members(struct reader *r, struct archive *a, struct pbc_error *err)

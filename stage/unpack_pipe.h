@@ -4,12 +4,15 @@
 
 #include "unpack.h"
 
+#include "beneath.h"
+
 #include <archive.h>
 #include <archive_entry.h>
 
 #define PBC_STOPPED 1 /* beside 0 and -1: the pipeline is being stopped */
 
 struct pbc_crew;
+struct pbc_rewriter;
 
 struct pbc_unpack {
     struct pbc_unpack_conf conf;
@@ -59,9 +62,22 @@ int pbc_unpack_wait_written(struct pbc_unpack *u);
 /* Fill err with libarchive's words. */
 int pbc_archive_failed(struct archive *a, const char *member, struct pbc_error *err);
 
-/* What libarchive has read of a member becomes a file, directory or link. */
-int pbc_write_member(struct pbc_writer *w, struct archive *a, struct archive_entry *e,
-                     struct pbc_error *err);
+/* What libarchive has read of a member becomes a file, directory or link. What a bundle has below
+ * .pbcast/ is for us, and does not become part of the tree. */
+int pbc_write_member(struct pbc_unpack *u, unsigned bundle, struct pbc_writer *w, struct archive *a,
+                     struct archive_entry *e, struct pbc_error *err);
+
+/* Whether the name lies below .pbcast/ in the tree. */
+bool pbc_member_is_own(const char *name);
+
+/* 1 if the member is such a one, which is then dealt with; 0 if not; -1. The caller sees to it that
+ * none of the bundle's other members is written at the same time as one of these. */
+int pbc_member_own(struct pbc_unpack *u, unsigned bundle, struct archive *a,
+                   struct archive_entry *e, const char *name, struct pbc_error *err);
+
+/* *ret: what rewrites the file that `w` has open, NULL if it stays as it is. */
+int pbc_member_rewriter(const struct pbc_unpack *u, unsigned bundle, struct pbc_writer *w,
+                        const char *name, struct pbc_rewriter **ret, struct pbc_error *err);
 
 void *pbc_decode_thread(void *unpack);
 void *pbc_write_thread(void *unpack);

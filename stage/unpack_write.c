@@ -1,42 +1,64 @@
+#include "rewrite.h"
 #include "unpack_pipe.h"
 
-static int write_file(struct pbc_writer *w, struct archive *a, struct archive_entry *e,
+static int write_data(struct pbc_writer *w, struct pbc_rewriter *rewriter, struct archive *a,
                       const char *name, struct pbc_error *err)
 {
-    struct timespec mtime = {.tv_sec = archive_entry_mtime(e),
-                             .tv_nsec = archive_entry_mtime_nsec(e)};
     const void *data;
     size_t len;
     la_int64_t offset;
+    int rc;
+
+    while ((rc = archive_read_data_block(a, &data, &len, &offset)) == ARCHIVE_OK) {
+        if (len == 0)
+            continue;
+        if ((rewriter == NULL ? pbc_writer_data(w, (uint64_t)offset, data, len, err)
+                              : pbc_rewriter_data(rewriter, (uint64_t)offset, data, len, err)) != 0)
+            return -1;
+    }
+    if (rc != ARCHIVE_EOF)
+        return pbc_archive_failed(a, name, err);
+    return rewriter == NULL ? 0 : pbc_rewriter_end(rewriter, err);
+}
+
+static int write_file(struct pbc_unpack *u, unsigned bundle, struct pbc_writer *w,
+                      struct archive *a, struct archive_entry *e, const char *name,
+                      struct pbc_error *err)
+{
+    struct timespec mtime = {.tv_sec = archive_entry_mtime(e),
+                             .tv_nsec = archive_entry_mtime_nsec(e)};
     la_int64_t size = archive_entry_size(e);
+    struct pbc_rewriter *rewriter;
     int rc;
 
     if (size < 0)
         return pbc_fail(err, PBC_EXIT_REFUSED, "member '%s' has a negative size", name);
     if (pbc_writer_file(w, name, archive_entry_perm(e), (uint64_t)size, err) != 0)
         return -1;
-    while ((rc = archive_read_data_block(a, &data, &len, &offset)) == ARCHIVE_OK) {
-        if (len > 0 && pbc_writer_data(w, (uint64_t)offset, data, len, err) != 0)
-            return -1;
-    }
-    if (rc != ARCHIVE_EOF)
-        return pbc_archive_failed(a, name, err);
-    return pbc_writer_close(w, mtime, err);
+    if (pbc_member_rewriter(u, bundle, w, name, &rewriter, err) != 0)
+        return -1;
+    rc = write_data(w, rewriter, a, name, err);
+    pbc_rewriter_free(rewriter);
+    return rc == 0 ? pbc_writer_close(w, mtime, err) : -1;
 }
 
-int pbc_write_member(struct pbc_writer *w, struct archive *a, struct archive_entry *e,
-                     struct pbc_error *err)
+int pbc_write_member(struct pbc_unpack *u, unsigned bundle, struct pbc_writer *w, struct archive *a,
+                     struct archive_entry *e, struct pbc_error *err)
 {
+    int own;
     const char *name = archive_entry_pathname(e);
     const char *target = archive_entry_hardlink(e);
 
     if (name == NULL)
         return pbc_fail(err, PBC_EXIT_REFUSED, "a member's name is not valid UTF-8");
+    own = pbc_member_own(u, bundle, a, e, name, err);
+    if (own != 0)
+        return own < 0 ? -1 : 0;
     if (target != NULL)
         return pbc_writer_hardlink(w, name, target, err);
     switch (archive_entry_filetype(e)) {
     case AE_IFREG:
-        return write_file(w, a, e, name, err);
+        return write_file(u, bundle, w, a, e, name, err);
     case AE_IFDIR:
         return pbc_writer_dir(w, name, archive_entry_perm(e), err);
     case AE_IFLNK:
@@ -56,7 +78,7 @@ int pbc_write_member(struct pbc_writer *w, struct archive *a, struct archive_ent
 }
 
 /* Members of one bundle, then whatever follows the end-of-archive mark up to the END. */
-static int read_archive(struct pbc_unpack *u, struct pbc_error *err)
+static int read_archive(struct pbc_unpack *u, unsigned bundle, struct pbc_error *err)
 {
     struct pbc_pieces p = {.from = &u->plain};
     struct archive *a = archive_read_new();
@@ -81,7 +103,7 @@ static int read_archive(struct pbc_unpack *u, struct pbc_error *err)
         if (got != ARCHIVE_OK && got != ARCHIVE_WARN)
             rc = pbc_archive_failed(a, NULL, err);
         else
-            rc = pbc_write_member(u->writer, a, e, err);
+            rc = pbc_write_member(u, bundle, u->writer, a, e, err);
     }
     while (rc == 0 && !p.ended) {
         if (pbc_pieces_next(a, &p, &rest) < 0)
@@ -98,7 +120,7 @@ static int unpack_bundle(struct pbc_unpack *u, unsigned bundle, struct pbc_error
     struct pbc_writer_count after;
 
     pbc_writer_counts(u->writer, &before);
-    if (read_archive(u, err) != 0)
+    if (read_archive(u, bundle, err) != 0)
         return -1;
     pbc_writer_counts(u->writer, &after);
     if (after.entries == before.entries)

@@ -446,6 +446,14 @@ int pbc_writer_data(struct pbc_writer *w, uint64_t offset, const void *data, siz
     return rc;
 }
 
+int pbc_writer_resize(struct pbc_writer *w, int64_t by, struct pbc_error *err)
+{
+    if (by > 0 && pbc_ledger_bytes(w->ledger, (uint64_t)by, w->name, err) != 0)
+        return -1;
+    w->size += (uint64_t)by;
+    return 0;
+}
+
 int pbc_writer_close(struct pbc_writer *w, struct timespec mtime, struct pbc_error *err)
 {
     const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, mtime};

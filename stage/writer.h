@@ -61,6 +61,8 @@ int pbc_writer_file(struct pbc_writer *w, const char *name, mode_t mode, uint64_
                     struct pbc_error *err);
 int pbc_writer_data(struct pbc_writer *w, uint64_t offset, const void *data, size_t len,
                     struct pbc_error *err);
+/* The file that is open will have `by` bytes more, or less, than was said. */
+int pbc_writer_resize(struct pbc_writer *w, int64_t by, struct pbc_error *err);
 int pbc_writer_close(struct pbc_writer *w, struct timespec mtime, struct pbc_error *err);
 
 /* After the last bundle: no symbolic link may lead out of the tree, whatever the others made of

@@ -201,10 +201,10 @@ static void members(struct bytes *b, const uint8_t *data, size_t size)
 
 static void unpack(int root, enum pbc_format format, const struct bytes *b, size_t piece)
 {
-    struct pbc_unpack_conf conf = {
-        .rootfd = root,
-        .limits = {.bytes = 1 << 20, .entries = 300},
-        .bundles = 1};
+    struct pbc_unpack_conf conf = {.rootfd = root,
+                                   .root = "/dev/shm/pbcast/1/0123456789abcdef0123456789abcdef",
+                                   .limits = {.bytes = 1 << 20, .entries = 300},
+                                   .bundles = 1};
     const struct pbc_msg_check check = {.set = "0123456789abcdef0123456789abcdef", .bundles = 1};
     struct pbc_msg_begin begin = {.format = format, .bytes = b->len, .path = "/b"};
     struct pbc_msg_end end = {.bytes = b->len};

@@ -91,6 +91,9 @@ int unpacking_teardown(void **state);
 
 extern const uint8_t unpacking_key[PBC_KEY_BYTES];
 
+#define UNPACKING_ROOT                                                                             \
+    "/dev/shm/pbcast/7/0123456789abcdef0123456789abcdef" /* of the tree, one day */
+
 void unpacking_start(struct unpacking *p, unsigned bundles);
 void push_archive(struct unpacking *p, unsigned index, const struct bundle *b, size_t len);
 void push_done(struct unpacking *p);

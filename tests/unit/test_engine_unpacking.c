@@ -48,8 +48,11 @@ int unpacking_teardown(void **state)
 
 void unpacking_start(struct unpacking *p, unsigned bundles)
 {
-    struct pbc_unpack_conf conf = {
-        .rootfd = p->root, .limits = p->limits, .bundles = bundles, .workers = p->workers};
+    struct pbc_unpack_conf conf = {.rootfd = p->root,
+                                   .root = UNPACKING_ROOT,
+                                   .limits = p->limits,
+                                   .bundles = bundles,
+                                   .workers = p->workers};
 
     p->check =
         (struct pbc_msg_check){.set = "0123456789abcdef0123456789abcdef", .bundles = bundles};
