@@ -180,7 +180,7 @@ static void prepare(struct pbc_run *r, struct pbc_address *mine)
         note(r, &err);
     if (r->rank == 0) {
         randombytes_buf(r->key, sizeof(r->key));
-        r->source = pbc_source_start(conf->bundles, r->chunks, r->key, &err);
+        r->source = pbc_source_start(conf->bundles, r->chunks, r->key, r->size == 1, &err);
         if (r->source == NULL)
             note(r, &err);
     }

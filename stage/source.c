@@ -22,6 +22,7 @@ struct pbc_source {
     struct pbc_pool *pool;
     const uint8_t *key;
     uint8_t tag_key[PBC_KEY_BYTES];
+    int alone;
     struct pbc_fifo queue;
     pthread_t thread;
     int fd;
@@ -119,7 +120,8 @@ static int send_bundle(struct pbc_source *s, unsigned index, int fd, struct pbc_
         }
         crypto_generichash_update(&st, c->data, (size_t)n);
         f.length = (uint32_t)n;
-        pbc_tag_make(s->tag_key, &f, c->data);
+        if (!s->alone)
+            pbc_tag_make(s->tag_key, &f, c->data);
         pbc_chunk_set(c, f);
         end.bytes += (uint64_t)n;
         if (queue(s, c) != 0)
@@ -209,7 +211,7 @@ void pbc_source_go(struct pbc_source *s, const struct pbc_msg_check *check)
 }
 
 struct pbc_source *pbc_source_start(struct pbc_bundles *list, struct pbc_pool *pool,
-                                    const uint8_t *key, struct pbc_error *err)
+                                    const uint8_t *key, int alone, struct pbc_error *err)
 {
     struct pbc_source *s = calloc(1, sizeof(*s));
 
@@ -220,6 +222,7 @@ struct pbc_source *pbc_source_start(struct pbc_bundles *list, struct pbc_pool *p
     s->list = list;
     s->pool = pool;
     s->key = key;
+    s->alone = alone;
     pbc_tag_key(key, s->tag_key);
     s->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     pthread_mutex_init(&s->lock, NULL);

@@ -14,9 +14,10 @@
 struct pbc_source;
 
 /* Start to look at `list` (parsed), which belongs to the thread until pbc_source_probed says 1. It
- * and `key` are borrowed. NULL with err. */
+ * and `key` are borrowed. `alone`: what is read stays here, and needs no tags (tag.h). NULL with
+ * err. */
 struct pbc_source *pbc_source_start(struct pbc_bundles *list, struct pbc_pool *pool,
-                                    const uint8_t *key, struct pbc_error *err);
+                                    const uint8_t *key, int alone, struct pbc_error *err);
 
 /* 1 once the list is probed; a refused bundle is a failure (pbc_source_failed) instead. */
 int pbc_source_probed(struct pbc_source *s);

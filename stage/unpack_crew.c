@@ -7,7 +7,7 @@
 #include <zstd.h>
 
 /* Stacks count as the agent's data, and some sites make a user's very large. */
-#define STACK_BYTES (1u << 20)
+#define STACK_BYTES (512u << 10)
 
 /* Why nobody waits for ever. The decode thread waits for jobs to be done (for room, or because
  * order demands it) only between two frames, when every frame that was begun is wholly handed over:
@@ -188,7 +188,7 @@ static int hire(struct pbc_crew *c)
     h->u = c->u;
     h->crew = c;
     h->writer = pbc_writer_join(c->u->writer);
-    h->block = malloc(PBC_CREW_BLOCK);
+    h->block = malloc(PBC_CREW_WHOLE);
     if (h->writer == NULL || h->block == NULL || start(c, h) != 0) {
         free_hand(h);
         return -1;

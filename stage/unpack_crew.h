@@ -6,8 +6,9 @@
  * and decodes, parses and writes what there is of it while more arrives.
  *
  * What bounds the memory: the pool that the chunks come from; PBC_JOBS jobs; and for each worker a
- * block of PBC_CREW_BLOCK bytes, zstd's window (2^PBC_FRAMES_WINDOW_LOG bytes at most) and one
- * reader of libarchive. The size of bundles, frames and members has no part in it.
+ * block of PBC_CREW_WHOLE bytes, zstd's window (2^PBC_FRAMES_WINDOW_LOG bytes at most, for frames
+ * that are larger), a stack and one reader of libarchive. The size of bundles, frames and members
+ * has no part in it.
  */
 #ifndef PBC_UNPACK_CREW_H
 #define PBC_UNPACK_CREW_H
@@ -15,9 +16,10 @@
 #include "frames.h"
 #include "unpack_pipe.h"
 
-#define PBC_CREW_MAX   12 /* workers, if there are as many processors to run on */
+#define PBC_CREW_MAX   10 /* workers, if there are as many processors to run on */
 #define PBC_CREW_BLOCK (256u << 10)
-#define PBC_JOBS       64 /* frames begun and not done */
+#define PBC_CREW_WHOLE (4u << 20) /* frames with no more tar are decoded in one go */
+#define PBC_JOBS       64         /* frames begun and not done */
 
 struct pbc_crew;
 

@@ -53,6 +53,12 @@ static int check_end(struct reader *r)
     return 0;
 }
 
+/* Whether the frame is decoded in one go. */
+static int is_whole(const struct pbc_job *job)
+{
+    return job->head.raw <= PBC_CREW_WHOLE;
+}
+
 /* Decode some more. */
 static int decode(struct reader *r, ZSTD_outBuffer *out)
 {
@@ -87,9 +93,11 @@ static int decode(struct reader *r, ZSTD_outBuffer *out)
 static la_ssize_t next_block(struct archive *a, void *arg, const void **ret)
 {
     struct reader *r = arg;
-    ZSTD_outBuffer out = {.dst = r->hand->block, .size = PBC_CREW_BLOCK};
+    int whole = is_whole(r->job);
+    ZSTD_outBuffer out = {.dst = r->hand->block,
+                          .size = whole ? (size_t)r->job->head.raw : PBC_CREW_BLOCK};
 
-    while (r->rc == 0 && !r->ended && out.pos < out.size)
+    while (r->rc == 0 && !r->ended && (whole || out.pos < out.size))
         r->rc = decode(r, &out);
     if (r->rc != 0) {
         if (a != NULL)
@@ -166,6 +174,9 @@ int pbc_hand_unpack(struct pbc_hand *h, struct pbc_job *job, struct pbc_error *e
         return pbc_fail(err, PBC_EXIT_FAILED, "no memory to unpack");
     ZSTD_DCtx_reset(h->zstd, ZSTD_reset_session_only);
     ZSTD_DCtx_setParameter(h->zstd, ZSTD_d_windowLogMax, PBC_FRAMES_WINDOW_LOG);
+    /* ZSTD_d_stableOutBuffer, by the name that zstd.h always has: what is decoded in one go needs
+     * no window and no copy out of it. A library that does not know it is slower, no more. */
+    (void)ZSTD_DCtx_setParameter(h->zstd, ZSTD_d_experimentalParam2, is_whole(job));
     if (job->head.flags & PBC_FRAMES_END) {
         rc = read_end(&r, err);
     } else {
