@@ -210,6 +210,35 @@ int pbc_fifo_push(struct pbc_fifo *f, struct pbc_chunk *c)
     return rc;
 }
 
+int pbc_fifo_push_first(struct pbc_fifo *f, struct pbc_chunk *c)
+{
+    int rc = -1;
+
+    pthread_mutex_lock(&f->lock);
+    if (!f->closed && grow(f) == 0) {
+        f->head = (f->head + f->size - 1) % f->size;
+        f->ring[f->head] = c;
+        f->count++;
+        pthread_cond_signal(&f->filled);
+        rc = 0;
+    }
+    pthread_mutex_unlock(&f->lock);
+    if (rc != 0)
+        pbc_chunk_unref(c);
+    return rc;
+}
+
+int pbc_fifo_copy(struct pbc_fifo *to, struct pbc_fifo *from)
+{
+    int rc = 0;
+
+    pthread_mutex_lock(&from->lock);
+    for (size_t i = 0; rc == 0 && i < from->count; i++)
+        rc = pbc_fifo_push(to, pbc_chunk_ref(from->ring[(from->head + i) % from->size]));
+    pthread_mutex_unlock(&from->lock);
+    return rc;
+}
+
 /* With the lock held. */
 static struct pbc_chunk *first(struct pbc_fifo *f)
 {

@@ -198,7 +198,10 @@ int pbc_net_connect(const struct pbc_address *a, struct pbc_error *err)
 
 void pbc_net_tune(int fd)
 {
+    int unsent = 256 << 10;
     int on = 1;
 
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    /* What waits to be sent waits here, where something urgent can overtake it. */
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
 }

@@ -45,11 +45,17 @@ void pbc_report_summary(const struct pbc_run *r)
     pbc_source_figures(r->source, &read, &bytes);
     fprintf(stderr,
             "pbcast: staged %u bundle%s, %llu files, %.0f MiB on %u node%s in %.1f s (start %.1f, "
-            "read %.1f, send %.1f, unpack %.1f, commit %.1f)\n",
+            "read %.1f, send %.1f, unpack %.1f, commit %.1f)",
             r->check.bundles, s, (unsigned long long)r->ready.files, mib(r->ready.bytes), r->size,
             n, seconds(r->began, now), seconds(r->began, r->first_byte), read,
             seconds(r->first_byte, r->sent), seconds(r->first_byte, r->all_ready),
             seconds(r->all_ready, now));
+    if (r->ready.slow == 1)
+        fprintf(stderr, ", went round a slow node (%s)", r->ready.slow_node);
+    else if (r->ready.slow > 1)
+        fprintf(stderr, ", went round slow nodes %u times (%s, ...)", r->ready.slow,
+                r->ready.slow_node);
+    fputc('\n', stderr);
     if (r->conf->verbose >= 2)
         fprintf(stderr,
                 "pbcast: %.1f MiB of archives through a tree of arity %u, slowest node %s with "

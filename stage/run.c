@@ -192,6 +192,7 @@ static void prepare(struct pbc_run *r, struct pbc_address *mine)
 static void release(struct pbc_run *r)
 {
     pbc_conn_close(r->parent.conn);
+    pbc_feed_release(r);
     for (uint32_t i = 0; i < r->children; i++)
         pbc_conn_close(r->child[i].conn);
     for (unsigned i = 0; i < PBC_STRANGERS_MAX; i++)

@@ -29,19 +29,29 @@ int pbc_run_unpack(struct pbc_run *r, struct pbc_error *err)
     return r->unpack == NULL ? -1 : 0;
 }
 
+static int is_stream(uint8_t type)
+{
+    return type >= PBC_FRAME_BEGIN && type <= PBC_FRAME_DONE;
+}
+
 void pbc_run_dispatch(struct pbc_run *r, struct pbc_chunk *c)
 {
     /* Whatever else is sent waits for an answer to CHECK from every child. */
     if (c->frame.type == PBC_FRAME_CHECK)
         r->check_frame = pbc_chunk_ref(c);
+    if (is_stream(c->frame.type)) {
+        pbc_feed_pass(r, c);
+        if (r->unpack != NULL)
+            pbc_unpack_push(r->unpack, c);
+        else
+            pbc_chunk_unref(c);
+        return;
+    }
     for (uint32_t i = 0; i < r->children; i++) {
         if (r->child[i].open)
             pbc_conn_send(r->child[i].conn, pbc_chunk_ref(c));
     }
-    if (r->unpack != NULL && c->frame.type >= PBC_FRAME_BEGIN && c->frame.type <= PBC_FRAME_DONE)
-        pbc_unpack_push(r->unpack, c);
-    else
-        pbc_chunk_unref(c);
+    pbc_chunk_unref(c);
 }
 
 /* The stream is BEGIN DATA* END for each bundle in order, then DONE. */
@@ -50,6 +60,7 @@ static int in_order(struct pbc_run *r, const struct pbc_chunk *c, struct pbc_err
     const struct pbc_frame *f = &c->frame;
     struct pbc_msg_begin begin;
 
+    r->feeding.seq++;
     if (!r->checked || r->done_seen)
         return protocol("a bundle before CHECK or after DONE", err);
     switch (f->type) {
@@ -117,17 +128,30 @@ static int check_proof(struct pbc_run *r, const struct pbc_chunk *c)
     pbc_fail(&why, PBC_EXIT_PEER,
              "%s; it came by %s: is the memory or the network of one of the two at fault? leave "
              "them out",
-             err.text, r->parent.node);
+             err.text, pbc_feed_from(r)->node);
     pbc_run_fail(r, r->conf->node, &why);
     return -1;
 }
 
-static int from_parent(struct pbc_run *r, struct pbc_chunk *c, struct pbc_error *err)
+/* From the parent, or from who sends the stream in its place. */
+static int from_above(struct pbc_run *r, struct pbc_peer *p, struct pbc_chunk *c,
+                      struct pbc_error *err)
 {
+    uint8_t type = c->frame.type;
+    int feeds = is_stream(type) || type == PBC_FRAME_LEAF || type == PBC_FRAME_MOVE;
     struct pbc_msg_failed failed;
     int rc = 0;
 
-    switch (c->frame.type) {
+    if (type != PBC_FRAME_ABORT && p != (feeds ? pbc_feed_from(r) : &r->parent)) {
+        pbc_chunk_unref(c);
+        return protocol("a frame from the wrong node", err);
+    }
+    switch (type) {
+    case PBC_FRAME_LEAF:
+    case PBC_FRAME_MOVE:
+        rc = pbc_feed_frame(r, p, &c->frame, err);
+        pbc_chunk_unref(c);
+        return rc;
     case PBC_FRAME_CHECK:
         rc = take_check(r, c, err);
         break;
@@ -189,11 +213,17 @@ void pbc_run_from_source(struct pbc_run *r, struct pbc_chunk *c)
 
 static struct pbc_peer *peer_of(struct pbc_run *r, const struct pbc_conn *conn)
 {
+    if (conn->to_parent)
+        return conn == r->parent.conn ? &r->parent : &r->feeding.from;
     for (uint32_t i = 0; i < r->children; i++) {
         if (r->child[i].conn == conn)
             return &r->child[i];
     }
-    return &r->parent;
+    for (uint32_t i = 0; i < r->feeding.feds; i++) {
+        if (r->feeding.fed[i]->conn == conn)
+            return r->feeding.fed[i];
+    }
+    return NULL;
 }
 
 void pbc_add_have(struct pbc_msg_have *sum, const struct pbc_msg_have *m)
@@ -217,6 +247,9 @@ void pbc_add_ready(struct pbc_msg_ready *sum, const struct pbc_msg_ready *m)
         sum->slowest_us = m->slowest_us;
         memcpy(sum->slowest, m->slowest, sizeof(sum->slowest));
     }
+    sum->slow += m->slow;
+    if (m->slow_node[0] != '\0')
+        memcpy(sum->slow_node, m->slow_node, sizeof(sum->slow_node));
 }
 
 static int from_child(struct pbc_run *r, struct pbc_peer *p, const struct pbc_chunk *c,
@@ -227,6 +260,10 @@ static int from_child(struct pbc_run *r, struct pbc_peer *p, const struct pbc_ch
     struct pbc_msg_failed failed;
     uint32_t most = pbc_tree_subtree(r->arity, r->size, p->rank);
 
+    if (c->frame.type == PBC_FRAME_LEFT || c->frame.type == PBC_FRAME_CLAIM)
+        return pbc_feed_frame(r, p, &c->frame, err);
+    if (p < r->child || p >= r->child + r->children)
+        return protocol("a frame from the wrong node", err);
     switch (c->frame.type) {
     case PBC_FRAME_HAVE:
         if (pbc_have_decode(c->data, c->frame.length, &have, err) != 0)
@@ -274,7 +311,7 @@ int pbc_run_frame(void *run, struct pbc_conn *conn, struct pbc_chunk *chunk, str
         return 0;
     }
     if (conn->to_parent)
-        return from_parent(r, chunk, err);
+        return from_above(r, peer_of(r, conn), chunk, err);
     rc = from_child(r, peer_of(r, conn), chunk, err);
     pbc_chunk_unref(chunk);
     return rc;

@@ -40,12 +40,23 @@ void pbc_run_fail(struct pbc_run *r, const char *node, const struct pbc_error *e
 
 /* --- losing neighbours --------------------------------------------------------------------- */
 
-static void peer_gone(struct pbc_peer *p)
+void pbc_peer_gone(struct pbc_peer *p)
 {
     pbc_conn_close(p->conn);
     p->conn = NULL;
     p->open = 0;
     p->gone = 1;
+}
+
+int pbc_peer_redials(struct pbc_peer *p)
+{
+    if (p->open || p->redials >= REDIALS)
+        return 0;
+    pbc_conn_close(p->conn);
+    p->conn = NULL;
+    p->redials++;
+    p->redial_at = pbc_now_ms() + REDIAL_MS;
+    return 1;
 }
 
 /* What went wrong with a connection may be this node's own: then the neighbours still get to hear
@@ -62,7 +73,7 @@ static void lost_child(struct pbc_run *r, struct pbc_peer *p, const struct pbc_e
 {
     struct pbc_error err;
 
-    peer_gone(p);
+    pbc_peer_gone(p);
     if (r->failed || p->committed)
         return;
     if (why->code != PBC_EXIT_PEER)
@@ -82,14 +93,9 @@ static void lost_parent(struct pbc_run *r, const struct pbc_error *why)
 
     if (own_fault(r, why))
         return;
-    if (!r->parent.open && !r->failed && r->redials < REDIALS) {
-        pbc_conn_close(r->parent.conn);
-        r->parent.conn = NULL;
-        r->redials++;
-        r->redial_at = pbc_now_ms() + REDIAL_MS;
+    if (!r->failed && pbc_peer_redials(&r->parent))
         return;
-    }
-    peer_gone(&r->parent);
+    pbc_peer_gone(&r->parent);
     if (r->failed || r->phase == PBC_PHASE_END)
         return;
     pbc_fail(&err, PBC_EXIT_PEER, "lost the connection to %s, which sends to it (%s)",
@@ -118,13 +124,17 @@ static void admit(struct pbc_run *r, unsigned slot)
         if (p->rank == c->hs.child && !p->open && !p->gone) {
             p->conn = c;
             p->open = 1;
+            p->claimed = 1;
             r->stranger[slot] = NULL;
             if (r->check_frame != NULL)
                 pbc_conn_send(c, pbc_chunk_ref(r->check_frame));
             return;
         }
     }
-    refuse(r, slot);
+    if (pbc_feed_admit(r, c))
+        r->stranger[slot] = NULL;
+    else
+        refuse(r, slot);
 }
 
 static void accept_all(struct pbc_run *r, uint64_t now)
@@ -153,7 +163,9 @@ static void accept_all(struct pbc_run *r, uint64_t now)
 
 struct polled {
     struct pollfd *fds;
+    nfds_t size;
     nfds_t count;
+    uint32_t feds; /* of the connections, those to nodes that are fed */
 };
 
 static void want(struct polled *p, int fd, short events)
@@ -169,19 +181,34 @@ static void want_conn(struct polled *p, const struct pbc_conn *c)
     want(p, events == 0 ? -1 : c->fd, events);
 }
 
-static void gather(struct pbc_run *r, struct polled *p)
+static int gather(struct pbc_run *r, struct polled *p)
 {
+    nfds_t most = FIXED_FDS + 2 + r->children + r->feeding.feds + PBC_STRANGERS_MAX;
+
+    if (most > p->size) {
+        struct pollfd *more = realloc(p->fds, most * sizeof(*more));
+
+        if (more == NULL)
+            return -1;
+        p->fds = more;
+        p->size = most;
+    }
     p->count = 0;
+    p->feds = r->feeding.feds;
     want(p, r->signals, POLLIN);
     want(p, r->listener, POLLIN);
     want(p, pbc_pool_fd(r->chunks), POLLIN);
     want(p, r->unpack != NULL ? pbc_unpack_fd(r->unpack) : -1, POLLIN);
     want(p, r->source != NULL ? pbc_source_fd(r->source) : -1, POLLIN);
     want_conn(p, r->parent.conn);
+    want_conn(p, r->feeding.from.conn);
     for (uint32_t i = 0; i < r->children; i++)
         want_conn(p, r->child[i].conn);
+    for (uint32_t i = 0; i < p->feds; i++)
+        want_conn(p, r->feeding.fed[i]->conn);
     for (unsigned i = 0; i < PBC_STRANGERS_MAX; i++)
         want_conn(p, r->stranger[i]);
+    return 0;
 }
 
 static void serve_parent(struct pbc_run *r, short revents, uint64_t now)
@@ -196,6 +223,17 @@ static void serve_parent(struct pbc_run *r, short revents, uint64_t now)
         r->parent.open = 1;
 }
 
+static void serve_from(struct pbc_run *r, short revents, uint64_t now)
+{
+    struct pbc_peer *from = &r->feeding.from;
+    struct pbc_error err;
+
+    if (pbc_conn_io(from->conn, revents, r->chunks, now, pbc_run_frame, r, &err) != 0)
+        pbc_feed_lost(r, from, &err);
+    else if (from->conn != NULL && from->conn->state == PBC_CONN_OPEN)
+        from->open = 1;
+}
+
 static void serve(struct pbc_run *r, const struct polled *p, uint64_t now)
 {
     const struct pollfd *fd = p->fds + FIXED_FDS;
@@ -203,12 +241,23 @@ static void serve(struct pbc_run *r, const struct polled *p, uint64_t now)
 
     serve_parent(r, fd->revents, now);
     fd++;
+    /* The parent may just have said where the stream comes from now. */
+    if (fd->fd >= 0 && r->feeding.from.conn != NULL && r->feeding.from.conn->fd == fd->fd)
+        serve_from(r, fd->revents, now);
+    fd++;
     for (uint32_t i = 0; i < r->children; i++, fd++) {
         struct pbc_peer *c = &r->child[i];
 
         if (fd->fd >= 0 && c->conn != NULL &&
             pbc_conn_io(c->conn, fd->revents, r->chunks, now, pbc_run_frame, r, &err) != 0)
             lost_child(r, c, &err);
+    }
+    for (uint32_t i = 0; i < p->feds; i++, fd++) {
+        struct pbc_peer *c = r->feeding.fed[i];
+
+        if (fd->fd >= 0 && c->conn != NULL &&
+            pbc_conn_io(c->conn, fd->revents, r->chunks, now, pbc_run_frame, r, &err) != 0)
+            pbc_feed_lost(r, c, &err);
     }
     for (unsigned i = 0; i < PBC_STRANGERS_MAX; i++, fd++) {
         if (fd->fd < 0 || r->stranger[i] == NULL || fd->revents == 0)
@@ -279,7 +328,8 @@ static void silent(struct pbc_run *r, const char *node, uint64_t seconds)
     pbc_run_fail(r, node, &err);
 }
 
-static void look_at_peer(struct pbc_run *r, struct pbc_peer *p, uint64_t now, int is_child)
+static void look_at_peer(struct pbc_run *r, struct pbc_peer *p, uint64_t since, uint64_t now,
+                         int is_child)
 {
     uint64_t stall = (uint64_t)r->conf->stall * 1000;
     struct pbc_error err;
@@ -287,7 +337,7 @@ static void look_at_peer(struct pbc_run *r, struct pbc_peer *p, uint64_t now, in
     if (p->gone)
         return;
     if (!p->open) {
-        if (now - r->met <= stall)
+        if (now <= since + stall)
             return;
         if (is_child)
             pbc_fail(&err, PBC_EXIT_PEER,
@@ -297,7 +347,7 @@ static void look_at_peer(struct pbc_run *r, struct pbc_peer *p, uint64_t now, in
         else
             pbc_fail(&err, PBC_EXIT_PEER, "could not connect to %s within %u s", p->node,
                      r->conf->stall);
-        r->orphaned = !is_child;
+        r->orphaned = p == &r->parent;
         pbc_run_fail(r, is_child ? p->node : r->conf->node, &err);
         return;
     }
@@ -305,7 +355,7 @@ static void look_at_peer(struct pbc_run *r, struct pbc_peer *p, uint64_t now, in
         if (is_child && !p->committed)
             silent(r, p->node, (now - p->conn->heard) / 1000);
         else if (!is_child) {
-            r->orphaned = 1;
+            r->orphaned = p == &r->parent;
             silent(r, p->node, (now - p->conn->heard) / 1000);
         }
         return;
@@ -323,13 +373,17 @@ static void look_at_time(struct pbc_run *r, uint64_t now)
         if (r->stranger[i] != NULL && now - r->stranger[i]->heard > HELLO_MS)
             refuse(r, i);
     }
-    if (r->rank != 0 && r->parent.conn == NULL && !r->parent.gone && now >= r->redial_at &&
+    if (r->rank != 0 && r->parent.conn == NULL && !r->parent.gone && now >= r->parent.redial_at &&
         pbc_run_dial(r, &err) != 0)
         lost_parent(r, &err);
     if (r->rank != 0)
-        look_at_peer(r, &r->parent, now, 0);
+        look_at_peer(r, &r->parent, r->met, now, 0);
+    if (r->feeding.moved != 0 && !r->done_seen)
+        look_at_peer(r, &r->feeding.from, r->feeding.moved, now, 0);
+    for (uint32_t i = 0; i < r->feeding.feds; i++)
+        look_at_peer(r, r->feeding.fed[i], now, now, 1);
     for (uint32_t i = 0; i < r->children; i++) {
-        look_at_peer(r, &r->child[i], now, 1);
+        look_at_peer(r, &r->child[i], r->met, now, 1);
         done += r->child[i].progress;
     }
     /* The root first: the others only look, in case it cannot. */
@@ -351,6 +405,17 @@ static void look_at_time(struct pbc_run *r, uint64_t now)
 
 /* --- the end ------------------------------------------------------------------------------- */
 
+/* 1 when it knows or is gone. */
+static int tell_below(struct pbc_peer *p, const uint8_t *payload, uint32_t len)
+{
+    if (p->open && !p->told) {
+        p->told = 1;
+        pbc_conn_drop_stream(p->conn);
+        pbc_conn_send_urgent(p->conn, PBC_FRAME_ABORT, 0, payload, len);
+    }
+    return p->gone;
+}
+
 /* Tell the neighbours of the failure. 1 when all know or have gone. */
 static int tell_failure(struct pbc_run *r)
 {
@@ -368,17 +433,10 @@ static int tell_failure(struct pbc_run *r)
         }
         all = 0; /* until it answers with ABORT, or is gone */
     }
-    for (uint32_t i = 0; i < r->children; i++) {
-        struct pbc_peer *p = &r->child[i];
-
-        if (p->open && !p->told) {
-            p->told = 1;
-            pbc_conn_drop_stream(p->conn);
-            pbc_conn_send_urgent(p->conn, PBC_FRAME_ABORT, 0, payload, len);
-        }
-        if (!p->gone)
-            all = 0;
-    }
+    for (uint32_t i = 0; i < r->children; i++)
+        all &= tell_below(&r->child[i], payload, len);
+    for (uint32_t i = 0; i < r->feeding.feds; i++)
+        all &= tell_below(r->feeding.fed[i], payload, len);
     return all;
 }
 
@@ -404,18 +462,11 @@ void pbc_run_loop(struct pbc_run *r)
     struct polled p = {0};
     struct pbc_error err;
 
-    p.fds = calloc(FIXED_FDS + 1 + r->children + PBC_STRANGERS_MAX, sizeof(*p.fds));
-    if (p.fds == NULL) {
-        pbc_fail(&err, PBC_EXIT_FAILED, "no memory to poll");
-        pbc_run_fail(r, r->conf->node, &err);
-        return;
-    }
     pbc_run_advance(r);
     for (;;) {
         uint64_t now;
 
-        gather(r, &p);
-        if (poll(p.fds, p.count, TICK_MS) < 0 && errno != EINTR) {
+        if (gather(r, &p) != 0 || (poll(p.fds, p.count, TICK_MS) < 0 && errno != EINTR)) {
             pbc_fail_errno(&err, PBC_EXIT_FAILED, "poll");
             pbc_run_fail(r, r->conf->node, &err);
             break;
@@ -430,8 +481,10 @@ void pbc_run_loop(struct pbc_run *r)
         serve_threads(r);
         serve(r, &p, now);
         pbc_run_advance(r);
-        if (!r->failed)
+        if (!r->failed) {
+            pbc_feed_look(r, now);
             look_at_time(r, now);
+        }
         if (is_over(r, now))
             break;
     }

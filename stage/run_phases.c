@@ -150,6 +150,8 @@ static void sum_ready_here(struct pbc_run *r)
     if (r->unpacked)
         mine.slowest_us = (r->unpacked_at - r->first_byte) * 1000;
     memcpy(mine.slowest, r->conf->node, strlen(r->conf->node) + 1);
+    mine.slow = r->feeding.slow;
+    memcpy(mine.slow_node, r->feeding.slow_node, sizeof(mine.slow_node));
     pbc_add_ready(&r->ready, &mine);
 }
 

@@ -25,6 +25,15 @@ struct pbc_peer {
     int ready;
     int committed;
     uint32_t progress;
+    int leaf;           /* was told LEAF */
+    int moved;          /* was told MOVE: gets the stream elsewhere */
+    int claimed;        /* it is known from where on it gets the stream; a child gets all */
+    unsigned redials;   /* a flood of strangers can push us out before we are known */
+    uint64_t redial_at; /* ms, while there is no connection */
+    uint64_t taken;     /* bytes of the stream sent to it, when the pace was last looked at */
+    uint64_t queued;    /* and those waiting */
+    uint64_t rate;      /* and bytes/s that it took */
+    unsigned lagging;   /* how often in a row it was slow */
 };
 
 enum pbc_phase {
@@ -35,6 +44,33 @@ enum pbc_phase {
     PBC_PHASE_STREAM,  /* bundles on the way */
     PBC_PHASE_COMMIT,  /* all are ready */
     PBC_PHASE_END,     /* nothing is left to do but to flush */
+};
+
+/* What is needed to go round slow nodes: run_feed.c. */
+struct pbc_feeding {
+    uint64_t seq; /* frames of the stream that this node has got */
+
+    /* Those that get the stream from here. */
+    struct pbc_peer **fed; /* without being children */
+    uint32_t feds;         /* those that are gone included */
+    struct pbc_fifo kept;  /* the end of the stream, for those who will come */
+    uint32_t owed;         /* nodes told LEAF that have not answered */
+    uint32_t expected;     /* nodes that come, by the answers */
+    uint32_t came;
+    int leaf_asked; /* this node is to pass on nothing more, */
+    int leaf;       /* and does not */
+
+    /* Where this node gets it, if not from its parent. */
+    struct pbc_peer from;
+    struct pbc_conn *old; /* of the one before that, to be closed */
+    struct pbc_address address;
+    uint64_t moved; /* ms: when it was told to, 0: never */
+
+    uint64_t paced; /* ms: when the pace of all was last looked at */
+    uint64_t pace;  /* bytes/s at which the stream came */
+    int ended;      /* it has come */
+    uint32_t slow;  /* how often LEAF was said here */
+    char slow_node[PBC_NODE_MAX];
 };
 
 struct pbc_run {
@@ -56,10 +92,9 @@ struct pbc_run {
     int signals;
     struct pbc_peer parent;
     struct pbc_address parent_address;
-    unsigned redials;   /* a flood of strangers can push us out before we are known */
-    uint64_t redial_at; /* ms, while there is no connection */
     uint32_t children;
     struct pbc_peer *child;
+    struct pbc_feeding feeding;
     struct pbc_conn *stranger[PBC_STRANGERS_MAX];
     unsigned refused; /* connections that were not ours */
 
@@ -116,6 +151,37 @@ void pbc_run_from_source(struct pbc_run *r, struct pbc_chunk *c);
 
 /* pbc_conn_handler: a frame has come. */
 int pbc_run_frame(void *run, struct pbc_conn *conn, struct pbc_chunk *chunk, struct pbc_error *err);
+
+/* --- going round slow nodes (run_feed.c) --- */
+
+/* Who sends the stream to this node: the parent, or another node above. */
+struct pbc_peer *pbc_feed_from(struct pbc_run *r);
+
+/* Pass a frame of the stream, BEGIN to DONE, on to all that get it from here. Borrows it. */
+void pbc_feed_pass(struct pbc_run *r, struct pbc_chunk *c);
+
+/* LEAF, MOVE, LEFT or CLAIM has come from the peer: 0, or -1 with err if that is an error of the
+ * protocol. */
+int pbc_feed_frame(struct pbc_run *r, struct pbc_peer *p, const struct pbc_frame *f,
+                   struct pbc_error *err);
+
+/* A proven stranger may want to be fed: 1 if so, the connection is then taken over. */
+int pbc_feed_admit(struct pbc_run *r, struct pbc_conn *c);
+
+/* A connection to a node that is fed, or to the one that feeds this one, is of no more use. */
+void pbc_feed_lost(struct pbc_run *r, struct pbc_peer *p, const struct pbc_error *why);
+
+/* Look who is slow, and do what waits for its time. */
+void pbc_feed_look(struct pbc_run *r, uint64_t now);
+
+void pbc_feed_release(struct pbc_run *r);
+
+/* Close the connection; the peer is gone. */
+void pbc_peer_gone(struct pbc_peer *p);
+
+/* 1 if the connection, which this node has dialled and which is closed now, is to be tried again.
+ */
+int pbc_peer_redials(struct pbc_peer *p);
 
 /* Begin to unpack here, unless this node has the set. */
 int pbc_run_unpack(struct pbc_run *r, struct pbc_error *err);

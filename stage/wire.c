@@ -106,11 +106,15 @@ static const struct kind {
     {PBC_FRAME_DONE, DOWN, 0},
     {PBC_FRAME_COMMIT, DOWN, 0},
     {PBC_FRAME_ABORT, DOWN, PBC_SMALL_MAX},
+    {PBC_FRAME_LEAF, DOWN, 0},
+    {PBC_FRAME_MOVE, DOWN, 0},
     {PBC_FRAME_HAVE, UP, PBC_SMALL_MAX},
     {PBC_FRAME_PROGRESS, UP, 0},
     {PBC_FRAME_READY, UP, PBC_SMALL_MAX},
     {PBC_FRAME_COMMITTED, UP, 0},
     {PBC_FRAME_FAILED, UP, PBC_SMALL_MAX},
+    {PBC_FRAME_LEFT, UP, 0},
+    {PBC_FRAME_CLAIM, UP, 0},
 };
 
 static const struct kind *kind_of(uint8_t type)
@@ -409,6 +413,8 @@ uint32_t pbc_ready_encode(const struct pbc_msg_ready *m, uint8_t *out)
     put_uint(&c, m->bytes, 8);
     put_uint(&c, m->slowest_us, 8);
     put_text(&c, m->slowest);
+    put_uint(&c, m->slow, 4);
+    put_text(&c, m->slow_node);
     return c.at;
 }
 
@@ -422,6 +428,8 @@ int pbc_ready_decode(const uint8_t *in, uint32_t len, struct pbc_msg_ready *m,
     m->bytes = get_uint(&c, 8);
     m->slowest_us = get_uint(&c, 8);
     get_text(&c, m->slowest, sizeof(m->slowest));
+    m->slow = (uint32_t)get_uint(&c, 4);
+    get_text(&c, m->slow_node, sizeof(m->slow_node));
     if (m->nodes == 0)
         c.bad = 1;
     return finish(&c, "READY", err);

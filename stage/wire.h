@@ -36,12 +36,17 @@ enum pbc_frame_type {
     PBC_FRAME_DONE = 6,   /* all bundles are sent; no payload */
     PBC_FRAME_COMMIT = 7, /* every node is ready: publish; no payload */
     PBC_FRAME_ABORT = 8,  /* the run failed elsewhere; payload as FAILED */
+    PBC_FRAME_LEAF = 9,   /* pass the stream on to nobody: they get it from me; no payload */
+    PBC_FRAME_MOVE = 10,  /* take the stream from the node of rank `aux`, from here on */
     /* child to parent, summed up on the way */
     PBC_FRAME_HAVE = 32,
     PBC_FRAME_PROGRESS = 33, /* aux = nodes of the subtree that have unpacked everything */
     PBC_FRAME_READY = 34,
     PBC_FRAME_COMMITTED = 35, /* aux = nodes of the subtree */
     PBC_FRAME_FAILED = 36,
+    /* from who gets the stream to who sends it */
+    PBC_FRAME_LEFT = 37,  /* answer to LEAF: aux = nodes that were told to MOVE */
+    PBC_FRAME_CLAIM = 38, /* first on a new connection: aux = frames of the stream that it has */
 };
 
 struct pbc_frame {
@@ -155,8 +160,10 @@ struct pbc_msg_ready {
     uint32_t nodes;
     uint64_t files; /* unpacked on one node */
     uint64_t bytes;
-    uint64_t slowest_us;        /* longest time from the first byte to the end of unpacking */
-    char slowest[PBC_NODE_MAX]; /* where */
+    uint64_t slowest_us;          /* longest time from the first byte to the end of unpacking */
+    char slowest[PBC_NODE_MAX];   /* where */
+    uint32_t slow;                /* how often a node was told LEAF */
+    char slow_node[PBC_NODE_MAX]; /* one of them; "" if there is none */
 };
 uint32_t pbc_ready_encode(const struct pbc_msg_ready *m, uint8_t *out);
 int pbc_ready_decode(const uint8_t *in, uint32_t len, struct pbc_msg_ready *m,

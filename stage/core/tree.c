@@ -60,6 +60,15 @@ uint32_t pbc_tree_subtree(uint32_t arity, uint32_t size, uint32_t rank)
     return (uint32_t)count;
 }
 
+int pbc_tree_is_above(uint32_t arity, uint32_t above, uint32_t rank)
+{
+    uint32_t at = rank;
+
+    while (at > above)
+        at = (uint32_t)pbc_tree_parent(arity, at);
+    return at == above && at != rank;
+}
+
 uint32_t pbc_tree_arity(uint32_t size, uint64_t bytes, uint32_t chunk, double rate, double latency)
 {
     uint32_t best = 1;

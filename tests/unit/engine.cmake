@@ -38,11 +38,24 @@ pbc_engine_test(writer)
 # Runs of several agents on one machine.
 add_executable(pbcast-stage-local engine_agent.c)
 target_link_libraries(pbcast-stage-local PRIVATE pbc_engine pbc_flags)
-foreach(what agent forged losses refused_runs runs)
+foreach(what agent feed forged losses refused_runs runs)
     pbc_engine_test(${what} SOURCES engine_nodes.c engine_proxy.c)
     target_compile_definitions(test_engine_${what} PRIVATE
                                PBC_LOCAL_AGENT="$<TARGET_FILE:pbcast-stage-local>")
     add_dependencies(test_engine_${what} pbcast-stage-local)
+endforeach()
+
+# The same with an agent that takes every node for a slow one.
+add_executable(pbcast-stage-hasty engine_agent.c ${PROJECT_SOURCE_DIR}/stage/run_feed.c)
+target_compile_definitions(pbcast-stage-hasty PRIVATE LAG_BYTES=1 LAG_MS=1 LAG_RATIO=0 LAG_TIMES=1)
+target_link_libraries(pbcast-stage-hasty PRIVATE pbc_engine pbc_flags)
+foreach(what feed forged losses refused_runs runs)
+    set(name hasty_${what})
+    pbc_unit_test(engine_${name} FILE engine_${what} SOURCES engine_nodes.c engine_proxy.c
+                  LIBRARIES pbc_engine_test_support)
+    target_compile_definitions(test_engine_${name} PRIVATE
+                               PBC_LOCAL_AGENT="$<TARGET_FILE:pbcast-stage-hasty>" PBC_HASTY)
+    add_dependencies(test_engine_${name} pbcast-stage-hasty)
 endforeach()
 
 # Bundles of frames.

@@ -6,6 +6,23 @@
 #include <stdlib.h>
 
 /* All that must hold in a tree of `size` ranks. */
+static void above_are_the_ranks_on_the_way_to_the_root(void **state)
+{
+    (void)state;
+    for (uint32_t arity = 1; arity <= 4; arity++) {
+        for (uint32_t rank = 0; rank < 60; rank++) {
+            for (uint32_t above = 0; above < 60; above++) {
+                int on_the_way = 0;
+
+                for (int64_t at = pbc_tree_parent(arity, rank); at >= 0;
+                     at = pbc_tree_parent(arity, (uint32_t)at))
+                    on_the_way |= at == above;
+                assert_int_equal(pbc_tree_is_above(arity, above, rank), on_the_way);
+            }
+        }
+    }
+}
+
 static void check_tree(uint32_t arity, uint32_t size)
 {
     uint32_t *depth = calloc(size, sizeof(*depth));
@@ -162,6 +179,7 @@ static void nonsense_figures_give_a_usable_arity(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(above_are_the_ranks_on_the_way_to_the_root),
         cmocka_unit_test(every_rank_but_the_root_has_one_parent_whose_child_it_is),
         cmocka_unit_test(the_same_holds_in_large_trees),
         cmocka_unit_test(nothing_overflows_at_two_to_the_31_ranks),
