@@ -177,6 +177,10 @@ static int describe(struct pbc_run *r)
         b->bytes = u->archive_bytes;
         b->files = u->files;
         b->path = (char *)(uintptr_t)u->path;
+        if (pbc_manifest_add_meta(m, i == 0, u->has_meta ? &u->meta : NULL, &err) != 0) {
+            fail_here(r, &err);
+            return -1;
+        }
     }
     if (pbc_profile_detect(r->place.treefd, m, &err) == 0)
         return 0;
@@ -186,9 +190,7 @@ static int describe(struct pbc_run *r)
 
 void pbc_run_forget_manifest(struct pbc_run *r)
 {
-    for (size_t i = 0; i < r->manifest.nlibdirs; i++)
-        free(r->manifest.libdir[i]);
-    r->manifest.nlibdirs = 0;
+    pbc_manifest_forget_tree(&r->manifest);
 }
 
 static int publish(struct pbc_run *r)

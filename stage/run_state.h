@@ -111,7 +111,7 @@ struct pbc_run {
     uint64_t next_offset;
     struct pbc_msg_have have; /* sums of the subtree, this node included */
     struct pbc_msg_ready ready;
-    struct pbc_manifest manifest; /* what this node will publish; only the libdirs are owned */
+    struct pbc_manifest manifest; /* what this node will publish; `nodes` and paths are borrowed */
     uint32_t committed;
     uint32_t told_progress;
 

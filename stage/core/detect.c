@@ -1,17 +1,15 @@
-/* What a staged tree holds: its interpreter and its directories of shared libraries. */
+/* What a staged tree holds: its interpreters, and the profile that fits. */
+#include "detect.h"
 #include "look.h"
 #include "relocate.h"
 #include "site.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define NAMES_MAX 16
-
-/* ---- the interpreter ---- */
 
 static bool is_file(int treefd, const char *path)
 {
@@ -19,6 +17,15 @@ static bool is_file(int treefd, const char *path)
 
     return pbc_look_stat(treefd, path, &st) == 0 && S_ISREG(st.st_mode);
 }
+
+static bool is_dir(int treefd, const char *path)
+{
+    struct stat st;
+
+    return pbc_look_stat(treefd, path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+/* ---- Python ---- */
 
 /* The N of "python3.N"; -1 for another name. */
 static int python_minor(const char *name)
@@ -34,225 +41,188 @@ static int python_minor(const char *name)
     return (int)minor;
 }
 
-/* How well bin/ fits to python3.N: 3 python3 is it, 2 python3.N is there, 1 some python3 is. */
-static int python_rank(int treefd, int minor)
+/* What `top`/bin/python3 is: a file below the tree or nothing. `top` is "" or ends with a '/'. */
+static bool stat_python(int treefd, const char *top, int minor, struct stat *st)
 {
-    char path[64];
-    struct stat plain, versioned;
-    bool has_plain = pbc_look_stat(treefd, "bin/python3", &plain) == 0 && S_ISREG(plain.st_mode);
-    bool has_versioned;
+    char path[NAME_MAX + 64];
 
-    snprintf(path, sizeof(path), "bin/python3.%d", minor);
-    has_versioned = pbc_look_stat(treefd, path, &versioned) == 0 && S_ISREG(versioned.st_mode);
-    if (has_plain && has_versioned && plain.st_dev == versioned.st_dev &&
-        plain.st_ino == versioned.st_ino)
+    if (minor < 0)
+        snprintf(path, sizeof(path), "%sbin/python3", top);
+    else
+        snprintf(path, sizeof(path), "%sbin/python3.%d", top, minor);
+    return pbc_look_stat(treefd, path, st) == 0 && S_ISREG(st->st_mode);
+}
+
+static bool same_file(const struct stat *a, const struct stat *b)
+{
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+/* How well bin/ fits to python3.N: 3 python3 is it, 2 python3.N is there, 1 some python3 is. */
+static int python_rank(int treefd, const char *top, int minor)
+{
+    struct stat plain, versioned;
+    bool has_plain = stat_python(treefd, top, -1, &plain);
+    bool has_versioned = stat_python(treefd, top, minor, &versioned);
+
+    if (has_plain && has_versioned && same_file(&plain, &versioned))
         return 3;
     return has_versioned ? 2 : has_plain ? 1 : 0;
 }
 
-static void find_python(int treefd, const char *lib, struct pbc_manifest *m)
+/* The N of the Python at `top`, with its library in `top`/`lib`; -1 if there is none. */
+static int find_python_in(int treefd, const char *top, const char *lib)
 {
-    DIR *dir = pbc_look_opendir(treefd, lib);
+    char path[NAME_MAX + 128];
     int best = -1, best_rank = 0;
     struct dirent *entry;
+    DIR *dir;
 
+    snprintf(path, sizeof(path), "%s%s", top, lib);
+    dir = pbc_look_opendir(treefd, path);
     if (dir == NULL)
-        return;
+        return -1;
     while ((entry = readdir(dir)) != NULL) {
         int minor = python_minor(entry->d_name);
-        char path[64];
         int rank;
 
         if (minor < 0)
             continue;
-        snprintf(path, sizeof(path), "%s/python3.%d/os.py", lib, minor);
+        snprintf(path, sizeof(path), "%s%s/python3.%d/os.py", top, lib, minor);
         if (!is_file(treefd, path))
             continue;
-        rank = python_rank(treefd, minor);
+        rank = python_rank(treefd, top, minor);
         if (rank > best_rank || (rank > 0 && rank == best_rank && minor > best)) {
             best = minor;
             best_rank = rank;
         }
     }
     closedir(dir);
-    if (best >= 0) {
-        m->profile = PBC_PROFILE_PYTHON;
-        snprintf(m->python, sizeof(m->python), "3.%d", best);
-    }
+    return best;
 }
 
-/* ---- directories of shared libraries ---- */
-
-static bool is_shared_library(const char *name)
+static int find_python_at(int treefd, const char *top)
 {
-    const char *so = strstr(name, ".so");
+    int minor = find_python_in(treefd, top, "lib");
 
-    while (so != NULL && so[3] != '\0' && so[3] != '.')
-        so = strstr(so + 1, ".so");
-    return so != NULL && so != name;
+    return minor >= 0 ? minor : find_python_in(treefd, top, "lib64");
 }
 
-static bool holds_shared_library(int treefd, const char *path, struct stat *st)
+/* The directory at the top of the tree that has the Python of a virtual environment: that which
+ * bin/python3 leads to, else the first by name. -1 without memory. */
+static int find_base(int treefd, struct pbc_manifest *m)
 {
-    DIR *dir = pbc_look_opendir(treefd, path);
-    bool found = false;
+    struct stat venv, own;
+    bool has_venv = stat_python(treefd, "", -1, &venv);
+    DIR *dir = pbc_look_opendir(treefd, ".");
+    char best[NAME_MAX + 1] = "";
+    bool best_fits = false;
+    int best_minor = -1;
     struct dirent *entry;
 
-    if (dir == NULL)
-        return false;
-    while (!found && (entry = readdir(dir)) != NULL)
-        found = is_shared_library(entry->d_name);
-    if (fstat(dirfd(dir), st) < 0)
-        found = false;
-    closedir(dir);
-    return found;
-}
+    while (dir != NULL && (entry = readdir(dir)) != NULL) {
+        char top[NAME_MAX + 2];
+        bool fits;
+        int minor;
 
-static int too_many(const char *path, struct pbc_error *err)
-{
-    return pbc_fail(err, PBC_EXIT_REFUSED,
-                    "the bundles have more than %d directories of shared libraries; one too many "
-                    "is in %s",
-                    PBC_LIBDIRS_MAX, path);
-}
-
-struct libdirs {
-    int treefd;
-    struct pbc_manifest *m;
-    struct stat seen[PBC_LIBDIRS_MAX];
-};
-
-static int add_libdir(struct libdirs *l, const char *path, struct pbc_error *err)
-{
-    struct pbc_manifest *m = l->m;
-    struct stat st;
-
-    if (!holds_shared_library(l->treefd, path, &st))
-        return 0;
-    for (size_t i = 0; i < m->nlibdirs; i++) {
-        /* lib64 is often a link to lib */
-        if (l->seen[i].st_dev == st.st_dev && l->seen[i].st_ino == st.st_ino)
-            return 0;
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
+            strchr(entry->d_name, ':') != NULL)
+            continue;
+        snprintf(top, sizeof(top), "%s/", entry->d_name);
+        minor = find_python_at(treefd, top);
+        if (minor < 0)
+            continue;
+        fits = has_venv &&
+               (stat_python(treefd, top, minor, &own) || stat_python(treefd, top, -1, &own)) &&
+               same_file(&own, &venv);
+        if (best_minor < 0 || fits > best_fits ||
+            (fits == best_fits && strcmp(entry->d_name, best) < 0)) {
+            snprintf(best, sizeof(best), "%s", entry->d_name);
+            best_fits = fits;
+            best_minor = minor;
+        }
     }
-    if (m->nlibdirs == PBC_LIBDIRS_MAX)
-        return too_many(path, err);
-    m->libdir[m->nlibdirs] = strdup(path);
-    if (m->libdir[m->nlibdirs] == NULL)
-        return pbc_fail(err, PBC_EXIT_FAILED, "no memory to look at the tree");
-    l->seen[m->nlibdirs++] = st;
+    if (dir != NULL)
+        closedir(dir);
+    if (best_minor < 0)
+        return 0;
+    snprintf(m->python, sizeof(m->python), "3.%d", best_minor);
+    m->base = strdup(best);
+    return m->base == NULL ? -1 : 0;
+}
+
+static int find_python(int treefd, bool venv, struct pbc_manifest *m)
+{
+    int minor = find_python_at(treefd, "");
+
+    if (minor < 0)
+        return venv ? find_base(treefd, m) : 0;
+    snprintf(m->python, sizeof(m->python), "3.%d", minor);
     return 0;
 }
 
-static int compare_names(const void *a, const void *b)
+/* ---- others ---- */
+
+static int find_r(int treefd, struct pbc_manifest *m)
 {
-    return strcmp(a, b);
-}
+    static const char *const homes[] = {"lib/R", "lib64/R"};
 
-static bool join(char out[PBC_PATH_MAX], const char *dir, const char *name)
-{
-    return (size_t)snprintf(out, PBC_PATH_MAX, "%s/%s", dir, name) < PBC_PATH_MAX;
-}
+    for (size_t i = 0; i < 2 && m->rhome == NULL; i++) {
+        char bin[32], library[32];
 
-/* The directories in `path` whose names `match` accepts, sorted: every node must find the same
- * order. Only names of plain characters: a colon would split LD_LIBRARY_PATH. Returns how many, -1
- * when they are too many. */
-static int list_names(int treefd, const char *path, bool (*match)(const char *name),
-                      char names[NAMES_MAX][NAME_MAX + 1])
-{
-    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                "0123456789._+-";
-    DIR *dir = pbc_look_opendir(treefd, path);
-    int count = 0;
-    struct dirent *entry;
-
-    if (dir == NULL)
-        return 0;
-    while (count >= 0 && (entry = readdir(dir)) != NULL) {
-        const char *name = entry->d_name;
-        char full[PBC_PATH_MAX];
-        struct stat st;
-
-        if (name[0] == '.' || name[strspn(name, plain)] != '\0' || !match(name))
+        snprintf(bin, sizeof(bin), "%s/bin/R", homes[i]);
+        snprintf(library, sizeof(library), "%s/library/base", homes[i]);
+        if (!is_file(treefd, bin) || !is_dir(treefd, library))
             continue;
-        if (!join(full, path, name) || pbc_look_stat(treefd, full, &st) < 0 || !S_ISDIR(st.st_mode))
-            continue;
-        if (count < NAMES_MAX)
-            memcpy(names[count++], name, strlen(name) + 1);
-        else
-            count = -1;
-    }
-    closedir(dir);
-    if (count > 0)
-        qsort(names, (size_t)count, sizeof(names[0]), compare_names);
-    return count;
-}
-
-static bool is_triplet(const char *name)
-{
-    return strstr(name, "-linux-gnu") != NULL;
-}
-
-static bool is_openblas(const char *name)
-{
-    return strncmp(name, "openblas-", 9) == 0;
-}
-
-static int add_below(struct libdirs *l, const char *dir, const char *name, struct pbc_error *err)
-{
-    char path[PBC_PATH_MAX];
-
-    return join(path, dir, name) ? add_libdir(l, path, err) : 0;
-}
-
-static int add_below_triplet(struct libdirs *l, const char *triplet, struct pbc_error *err)
-{
-    char names[NAMES_MAX][NAME_MAX + 1];
-    int count = list_names(l->treefd, triplet, is_openblas, names);
-
-    if (count < 0)
-        return too_many(triplet, err);
-    /* The fast ones first: a tree may hold the reference library beside them. */
-    for (int i = 0; i < count; i++) {
-        if (add_below(l, triplet, names[i], err) < 0)
-            return -1;
-    }
-    if (add_below(l, triplet, "atlas", err) < 0 || add_below(l, triplet, "blas", err) < 0)
-        return -1;
-    return add_below(l, triplet, "lapack", err);
-}
-
-static int find_libdirs(int treefd, struct pbc_manifest *m, struct pbc_error *err)
-{
-    struct libdirs l = {.treefd = treefd, .m = m};
-    char names[NAMES_MAX][NAME_MAX + 1];
-    int count;
-
-    if (add_libdir(&l, "lib", err) < 0 || add_libdir(&l, "lib64", err) < 0)
-        return -1;
-    count = list_names(treefd, "lib", is_triplet, names);
-    if (count < 0)
-        return too_many("lib", err);
-    for (int i = 0; i < count; i++) {
-        char path[PBC_PATH_MAX];
-
-        if (!join(path, "lib", names[i]))
-            continue;
-        if (add_libdir(&l, path, err) < 0 || add_below_triplet(&l, path, err) < 0)
+        m->rhome = strdup(homes[i]);
+        if (m->rhome == NULL)
             return -1;
     }
     return 0;
+}
+
+/* Its programs must be there too: the system's mpirun would look for its daemon in the tree. */
+static bool has_openmpi(int treefd)
+{
+    return is_dir(treefd, "share/openmpi") &&
+           (is_file(treefd, "bin/orted") || is_file(treefd, "bin/prted"));
+}
+
+static enum pbc_profile guess(int treefd, const struct pbc_manifest *m, bool venv)
+{
+    if (is_dir(treefd, "conda-meta"))
+        return PBC_PROFILE_CONDA;
+    if (venv && m->python[0] != '\0')
+        return PBC_PROFILE_VENV;
+    if (m->python[0] != '\0')
+        return PBC_PROFILE_PYTHON;
+    if (m->rhome != NULL && (is_file(treefd, "bin/R") || is_file(treefd, "bin/Rscript")))
+        return PBC_PROFILE_R;
+    if (is_file(treefd, "bin/julia"))
+        return PBC_PROFILE_JULIA;
+    if (m->perl.count > 0 && is_file(treefd, "bin/perl"))
+        return PBC_PROFILE_PERL;
+    return is_file(treefd, "bin/node") ? PBC_PROFILE_NODE : PBC_PROFILE_GENERIC;
+}
+
+static int no_memory(struct pbc_error *err)
+{
+    return pbc_fail(err, PBC_EXIT_FAILED, "no memory to look at the tree");
 }
 
 int pbc_profile_detect(int treefd, struct pbc_manifest *m, struct pbc_error *err)
 {
-    for (size_t i = 0; i < m->nlibdirs; i++)
-        free(m->libdir[i]);
-    memset(m->libdir, 0, sizeof(m->libdir));
-    m->nlibdirs = 0;
-    m->profile = PBC_PROFILE_GENERIC;
-    m->python[0] = '\0';
-    find_python(treefd, "lib", m);
-    if (m->profile == PBC_PROFILE_GENERIC)
-        find_python(treefd, "lib64", m);
-    return find_libdirs(treefd, m, err);
+    bool venv = is_file(treefd, "pyvenv.cfg");
+
+    pbc_manifest_forget_found(m);
+    if (find_python(treefd, venv, m) < 0 || find_r(treefd, m) < 0)
+        return no_memory(err);
+    m->openmpi = has_openmpi(treefd);
+    if (pbc_find_libdirs(treefd, m->base, &m->lib, err) < 0 ||
+        pbc_find_perldirs(treefd, &m->perl, err) < 0 ||
+        pbc_find_nodedirs(treefd, &m->node, err) < 0 || pbc_find_depots(treefd, &m->depot, err) < 0)
+        return -1;
+    if (!m->stated)
+        m->profile = guess(treefd, m, venv);
+    return pbc_profile_fits(m, m->profile, err);
 }

@@ -75,13 +75,28 @@ static int read_set(struct pbc_manifest *m, char *value)
 
 static int read_profile(struct pbc_manifest *m, char *value)
 {
-    if (strcmp(value, "generic") == 0)
-        m->profile = PBC_PROFILE_GENERIC;
-    else if (strcmp(value, "python") == 0)
-        m->profile = PBC_PROFILE_PYTHON;
-    else
-        return bad(EINVAL);
-    return 0;
+    return pbc_profile_from_name(value, &m->profile) < 0 ? bad(EINVAL) : 0;
+}
+
+static int read_flag(const char *value, bool *ret)
+{
+    *ret = true;
+    return strcmp(value, "1") != 0 ? bad(EINVAL) : 0;
+}
+
+static int read_stated(struct pbc_manifest *m, char *value)
+{
+    return read_flag(value, &m->stated);
+}
+
+static int read_rewritten(struct pbc_manifest *m, char *value)
+{
+    return read_flag(value, &m->rewritten);
+}
+
+static int read_openmpi(struct pbc_manifest *m, char *value)
+{
+    return read_flag(value, &m->openmpi);
 }
 
 static int read_python(struct pbc_manifest *m, char *value)
@@ -107,16 +122,57 @@ static int read_nodes(struct pbc_manifest *m, char *value)
     return is_text(value) ? copy(&m->nodes, value) : bad(EINVAL);
 }
 
-static int read_libdir(struct pbc_manifest *m, char *value)
+static int read_base(struct pbc_manifest *m, char *value)
+{
+    return is_libdir(value) ? copy(&m->base, value) : bad(EINVAL);
+}
+
+static int read_rhome(struct pbc_manifest *m, char *value)
+{
+    return is_libdir(value) ? copy(&m->rhome, value) : bad(EINVAL);
+}
+
+static int read_dir(struct pbc_dirs *dirs, const char *value)
 {
     if (!is_libdir(value))
         return bad(EINVAL);
-    if (m->nlibdirs == PBC_LIBDIRS_MAX)
+    if (dirs->count == PBC_DIRS_MAX)
         return bad(E2BIG);
-    if (copy(&m->libdir[m->nlibdirs], value) < 0)
+    if (copy(&dirs->dir[dirs->count], value) < 0)
         return -1;
-    m->nlibdirs++;
+    dirs->count++;
     return 0;
+}
+
+static int read_libdir(struct pbc_manifest *m, char *value)
+{
+    return read_dir(&m->lib, value);
+}
+
+static int read_perldir(struct pbc_manifest *m, char *value)
+{
+    return read_dir(&m->perl, value);
+}
+
+static int read_nodedir(struct pbc_manifest *m, char *value)
+{
+    return read_dir(&m->node, value);
+}
+
+static int read_depot(struct pbc_manifest *m, char *value)
+{
+    return read_dir(&m->depot, value);
+}
+
+/* set=NAME=VALUE and so on */
+static int read_env(struct pbc_manifest *m, char *value)
+{
+    const char *how = strsep(&value, "=");
+    enum pbc_env_kind kind;
+
+    if (value == NULL || !is_text(value) || pbc_variable_kind(how, &kind) < 0)
+        return bad(EINVAL);
+    return pbc_variables_read(&m->vars, kind, value);
 }
 
 /* DIGEST BYTES FILES PATH */
@@ -145,9 +201,15 @@ static const struct key {
     int (*read)(struct pbc_manifest *m, char *value);
     bool many;
 } keys[] = {
-    {"set", read_set, false},      {"profile", read_profile, false}, {"python", read_python, false},
-    {"bytes", read_bytes, false},  {"files", read_files, false},     {"nodes", read_nodes, false},
-    {"libdir", read_libdir, true}, {"bundle", read_bundle, true},
+    {"set", read_set, false},        {"profile", read_profile, false},
+    {"stated", read_stated, false},  {"rewritten", read_rewritten, false},
+    {"python", read_python, false},  {"base", read_base, false},
+    {"rhome", read_rhome, false},    {"openmpi", read_openmpi, false},
+    {"bytes", read_bytes, false},    {"files", read_files, false},
+    {"nodes", read_nodes, false},    {"libdir", read_libdir, true},
+    {"perldir", read_perldir, true}, {"nodedir", read_nodedir, true},
+    {"depot", read_depot, true},     {"env", read_env, true},
+    {"bundle", read_bundle, true},
 };
 #define NKEYS (sizeof(keys) / sizeof(keys[0]))
 
@@ -197,10 +259,10 @@ static int read_lines(struct pbc_manifest *m, char *text, struct pbc_error *err)
     }
     if (m->set[0] == '\0')
         return pbc_fail(err, PBC_EXIT_FAILED, "the manifest ends at line %u without set=", number);
-    if ((m->profile == PBC_PROFILE_PYTHON) != (m->python[0] != '\0'))
-        return pbc_fail(
-            err, PBC_EXIT_FAILED,
-            "the manifest ends at line %u with only one of profile=python and python=", number);
+    if (pbc_profile_fits(m, m->profile, NULL) < 0)
+        return pbc_fail(err, PBC_EXIT_FAILED,
+                        "the manifest's profile %s does not fit what it says of the tree",
+                        pbc_profile_name(m->profile));
     return 0;
 }
 
@@ -233,20 +295,41 @@ int pbc_manifest_parse(const char *text, size_t len, struct pbc_manifest *out,
 
 /* ---- writing ---- */
 
+static bool are_libdirs(const struct pbc_dirs *dirs)
+{
+    if (dirs->count > PBC_DIRS_MAX)
+        return false;
+    for (size_t i = 0; i < dirs->count; i++) {
+        if (!is_libdir(dirs->dir[i]))
+            return false;
+    }
+    return true;
+}
+
 static const char *wrong_value(const struct pbc_manifest *m)
 {
     if (!pbc_set_id_valid(m->set))
         return "set";
-    if (m->profile == PBC_PROFILE_PYTHON ? !is_python(m->python) : m->python[0] != '\0')
+    if (m->python[0] != '\0' && !is_python(m->python))
         return "python";
+    if (m->base != NULL && !is_libdir(m->base))
+        return "base";
+    if (m->rhome != NULL && !is_libdir(m->rhome))
+        return "rhome";
     if (m->nodes != NULL && !is_text(m->nodes))
         return "nodes";
-    if (m->nlibdirs > PBC_LIBDIRS_MAX)
+    if (!are_libdirs(&m->lib))
         return "libdir";
-    for (size_t i = 0; i < m->nlibdirs; i++) {
-        if (!is_libdir(m->libdir[i]))
-            return "libdir";
-    }
+    if (!are_libdirs(&m->perl))
+        return "perldir";
+    if (!are_libdirs(&m->node))
+        return "nodedir";
+    if (!are_libdirs(&m->depot))
+        return "depot";
+    if (!pbc_variables_valid(&m->vars))
+        return "env";
+    if (pbc_profile_fits(m, m->profile, NULL) < 0)
+        return "profile";
     if (m->nbundles > PBC_BUNDLES_MAX)
         return "bundle";
     for (size_t i = 0; i < m->nbundles; i++) {
@@ -256,17 +339,40 @@ static const char *wrong_value(const struct pbc_manifest *m)
     return NULL;
 }
 
+static void write_dirs(FILE *out, const char *key, const struct pbc_dirs *dirs)
+{
+    for (size_t i = 0; i < dirs->count; i++)
+        fprintf(out, "%s=%s\n", key, dirs->dir[i]);
+}
+
+static void write_tree(FILE *out, const struct pbc_manifest *m)
+{
+    fprintf(out, "profile=%s\n", pbc_profile_name(m->profile));
+    if (m->stated)
+        fputs("stated=1\n", out);
+    if (m->rewritten)
+        fputs("rewritten=1\n", out);
+    if (m->python[0] != '\0')
+        fprintf(out, "python=%s\n", m->python);
+    if (m->base != NULL)
+        fprintf(out, "base=%s\n", m->base);
+    if (m->rhome != NULL)
+        fprintf(out, "rhome=%s\n", m->rhome);
+    if (m->openmpi)
+        fputs("openmpi=1\n", out);
+    write_dirs(out, "libdir", &m->lib);
+    write_dirs(out, "perldir", &m->perl);
+    write_dirs(out, "nodedir", &m->node);
+    write_dirs(out, "depot", &m->depot);
+    pbc_variables_write(out, "env=", &m->vars);
+}
+
 static void write_lines(FILE *out, const struct pbc_manifest *m)
 {
     fprintf(out, "pbcast-manifest=%d\nset=%s\n", PBC_MANIFEST_VERSION, m->set);
-    if (m->profile == PBC_PROFILE_PYTHON)
-        fprintf(out, "profile=python\npython=%s\n", m->python);
-    else
-        fprintf(out, "profile=generic\n");
+    write_tree(out, m);
     fprintf(out, "bytes=%llu\nfiles=%llu\nnodes=%s\n", (unsigned long long)m->bytes,
             (unsigned long long)m->files, m->nodes != NULL ? m->nodes : "");
-    for (size_t i = 0; i < m->nlibdirs; i++)
-        fprintf(out, "libdir=%s\n", m->libdir[i]);
     for (size_t i = 0; i < m->nbundles; i++)
         fprintf(out, "bundle=%s %llu %llu %s\n", m->bundle[i].digest,
                 (unsigned long long)m->bundle[i].bytes, (unsigned long long)m->bundle[i].files,
@@ -309,8 +415,7 @@ char *pbc_manifest_format(const struct pbc_manifest *m, size_t *ret_len, struct 
 void pbc_manifest_free(struct pbc_manifest *m)
 {
     free(m->nodes);
-    for (size_t i = 0; i < m->nlibdirs; i++)
-        free(m->libdir[i]);
+    pbc_manifest_forget_tree(m);
     for (size_t i = 0; i < m->nbundles; i++)
         free(m->bundle[i].path);
     memset(m, 0, sizeof(*m));

@@ -278,7 +278,7 @@ static void write_lines(FILE *out, const struct pbc_meta *m)
         fprintf(out, "bytes=%llu\n", (unsigned long long)m->bytes);
     if (m->contents[0] != '\0')
         fprintf(out, "contents=%s\n", m->contents);
-    pbc_variables_write(out, &m->vars);
+    pbc_variables_write(out, "", &m->vars);
     write_escaped(out, "placeholder=", m->placeholder);
     for (size_t i = 0; i < m->nrewrites; i++)
         write_escaped(out, m->rewrite[i].binary ? "rewrite=binary " : "rewrite=text ",

@@ -1,9 +1,165 @@
 #include "relocate.h"
 
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+/* ---- what each profile sets ---- */
+
+#define P(profile) (1u << PBC_PROFILE_##profile)
+#define ALL        (~0u)
+#define SOME       (~P(NONE))
+#define PYTHONS    (P(PYTHON) | P(VENV) | P(CONDA))
+/* conda's and Julia's programs know where their libraries lie, relative to themselves; the system's
+ * would load them too. */
+#define NEED_LIBS (SOME & ~P(CONDA) & ~P(JULIA))
+
+/* Where a value comes from. */
+enum source {
+    NOTHING, /* PBC_ENV_UNSET */
+    WORD,    /* the text itself */
+    BELOW,   /* the text below the tree, the tree itself for "" */
+    BASE,    /* the home of the Python */
+    RHOME,   /* the text below R's home */
+    LIBS,    /* directories that were found; no operation without any */
+    RLIBS,   /* R's own and those */
+    PERLS,
+    NODES,
+    DEPOTS,
+    OPENMPI, /* the tree, if it has a whole OpenMPI */
+};
+
+static const struct rule {
+    unsigned profiles;
+    enum pbc_env_kind kind;
+    const char *name;
+    enum source source;
+    const char *text;
+} rules[] = {
+    {ALL, PBC_ENV_SET, "PBCAST_ROOT", BELOW, ""},
+    {P(PYTHON), PBC_ENV_SET, "PYTHONHOME", BELOW, ""},
+    {P(VENV), PBC_ENV_SET, "PYTHONHOME", BASE, ""},
+    {P(CONDA), PBC_ENV_UNSET, "PYTHONHOME", NOTHING, NULL},
+    {PYTHONS, PBC_ENV_UNSET, "PYTHONPATH", NOTHING, NULL},
+    /* set to the tree itself it would enable a user site there */
+    {P(PYTHON), PBC_ENV_SET, "PYTHONUSERBASE", BELOW, ".no-user-base"},
+    {PYTHONS, PBC_ENV_SET, "PYTHONNOUSERSITE", WORD, "1"},
+    {P(CONDA), PBC_ENV_SET, "CONDA_PREFIX", BELOW, ""},
+    {P(VENV), PBC_ENV_SET, "VIRTUAL_ENV", BELOW, ""},
+    {P(R), PBC_ENV_SET, "R_HOME", RHOME, ""},
+    {P(R), PBC_ENV_SET, "RHOME", RHOME, ""}, /* of Rscript */
+    {P(R), PBC_ENV_UNSET, "R_LIBS", NOTHING, NULL},
+    {P(R), PBC_ENV_SET, "R_LIBS_SITE", RHOME, "site-library"},
+    {P(R), PBC_ENV_SET, "R_LIBS_USER", BELOW, ".no-user-library"},
+    {P(R), PBC_ENV_SET, "R_LD_LIBRARY_PATH", RLIBS, NULL},
+    {P(JULIA), PBC_ENV_SET, "JULIA_DEPOT_PATH", DEPOTS, NULL},
+    {P(JULIA), PBC_ENV_UNSET, "JULIA_LOAD_PATH", NOTHING, NULL},
+    {P(PERL), PBC_ENV_SET, "PERL5LIB", PERLS, NULL},
+    {P(NODE), PBC_ENV_SET, "NODE_PATH", NODES, NULL},
+    {SOME, PBC_ENV_SET, "OPAL_PREFIX", OPENMPI, ""},
+    {SOME, PBC_ENV_PREPEND, "PATH", BELOW, "bin"},
+    {NEED_LIBS, PBC_ENV_PREPEND, "LD_LIBRARY_PATH", LIBS, NULL},
+    {P(GENERIC), PBC_ENV_PREPEND, "MANPATH", BELOW, "share/man"},
+};
+#define NRULES (sizeof(rules) / sizeof(rules[0]))
+
+/* `dir` below `root`, and `text` below that; "" or NULL is no step down. NULL without memory. */
+static char *below(const char *root, const char *dir, const char *text)
+{
+    const char *part[] = {dir, text};
+    char *path = malloc(strlen(root) + 1 + (dir == NULL ? 0 : strlen(dir)) + 1 + strlen(text) + 1);
+    char *p = path;
+
+    if (path == NULL)
+        return NULL;
+    p = stpcpy(p, root);
+    for (size_t i = 0; i < 2; i++) {
+        if (part[i] != NULL && part[i][0] != '\0')
+            p = stpcpy(stpcpy(p, "/"), part[i]);
+    }
+    return path;
+}
+
+/* Each of the directories below `root`, joined by ':', `first` before them unless it is NULL. */
+static char *joined(const struct pbc_dirs *dirs, const char *root, const char *first)
+{
+    size_t size = 1 + (first == NULL ? 0 : strlen(first) + 1);
+    char *text, *p;
+
+    for (size_t i = 0; i < dirs->count; i++)
+        size += strlen(root) + 1 + strlen(dirs->dir[i]) + 1;
+    p = text = malloc(size);
+    if (text == NULL)
+        return NULL;
+    *p = '\0';
+    if (first != NULL)
+        p = stpcpy(p, first);
+    for (size_t i = 0; i < dirs->count; i++) {
+        if (p != text)
+            *p++ = ':';
+        p = stpcpy(stpcpy(stpcpy(p, root), "/"), dirs->dir[i]);
+    }
+    return text;
+}
+
+static char *r_libs(const struct pbc_manifest *m, const char *root)
+{
+    char *own = below(root, m->rhome, "lib");
+    char *all = own == NULL ? NULL : joined(&m->lib, root, own);
+
+    free(own);
+    return all;
+}
+
+/* Whether the rule has anything to say of this tree. */
+static bool applies(const struct rule *r, const struct pbc_manifest *m)
+{
+    if (!(r->profiles & (1u << m->profile)))
+        return false;
+    switch (r->source) {
+    case LIBS:
+        return m->lib.count > 0;
+    case NODES:
+        return m->node.count > 0;
+    case OPENMPI:
+        return m->openmpi;
+    default:
+        return true;
+    }
+}
+
+static char *value_of(const struct rule *r, const struct pbc_manifest *m, const char *root)
+{
+    switch (r->source) {
+    case NOTHING:
+        break;
+    case WORD:
+        return strdup(r->text);
+    case BELOW:
+    case OPENMPI:
+        return below(root, NULL, r->text);
+    case BASE:
+        return below(root, m->base, r->text);
+    case RHOME:
+        return below(root, m->rhome, r->text);
+    case LIBS:
+        return joined(&m->lib, root, NULL);
+    case RLIBS:
+        return r_libs(m, root);
+    case PERLS:
+        return joined(&m->perl, root, NULL);
+    case NODES:
+        return joined(&m->node, root, NULL);
+    case DEPOTS:
+        return m->depot.count > 0 ? joined(&m->depot, root, NULL) : below(root, NULL, "depot");
+    }
+    return NULL;
+}
+
+/* ---- operations ---- */
+
+/* Takes over `value`. */
 static int add(struct pbc_env_ops *ops, enum pbc_env_kind kind, const char *name, char *value)
 {
     if (kind != PBC_ENV_UNSET && value == NULL)
@@ -12,58 +168,25 @@ static int add(struct pbc_env_ops *ops, enum pbc_env_kind kind, const char *name
     return 0;
 }
 
-/* `dir` below `root`. NULL without memory. */
-static char *below(const char *root, const char *dir)
-{
-    char *path = malloc(strlen(root) + 1 + strlen(dir) + 1);
-
-    if (path != NULL)
-        stpcpy(stpcpy(stpcpy(path, root), "/"), dir);
-    return path;
-}
-
-/* Each of the libdirs below `root`, joined by ':'. */
-static char *libdirs(const struct pbc_manifest *m, const char *root)
-{
-    size_t size = 1;
-    char *text, *p;
-
-    for (size_t i = 0; i < m->nlibdirs; i++)
-        size += strlen(root) + 1 + strlen(m->libdir[i]) + 1;
-    p = text = malloc(size);
-    if (text == NULL)
-        return NULL;
-    *p = '\0';
-    for (size_t i = 0; i < m->nlibdirs; i++) {
-        if (i > 0)
-            *p++ = ':';
-        p = stpcpy(p, root);
-        *p++ = '/';
-        p = stpcpy(p, m->libdir[i]);
-    }
-    return text;
-}
-
 static int add_all(const struct pbc_manifest *m, const char *root, struct pbc_env_ops *ops)
 {
-    if (add(ops, PBC_ENV_SET, "PBCAST_ROOT", strdup(root)) < 0)
-        return -1;
-    if (m->profile == PBC_PROFILE_PYTHON) {
-        /* PYTHONUSERBASE set to the tree itself would enable a user site there */
-        if (add(ops, PBC_ENV_SET, "PYTHONHOME", strdup(root)) < 0 ||
-            add(ops, PBC_ENV_UNSET, "PYTHONPATH", NULL) < 0 ||
-            add(ops, PBC_ENV_SET, "PYTHONUSERBASE", below(root, ".no-user-base")) < 0 ||
-            add(ops, PBC_ENV_SET, "PYTHONNOUSERSITE", strdup("1")) < 0)
+    char *touched;
+
+    for (size_t i = 0; i < NRULES; i++) {
+        const struct rule *r = &rules[i];
+
+        if (applies(r, m) && add(ops, r->kind, r->name, value_of(r, m, root)) < 0)
             return -1;
     }
-    if (add(ops, PBC_ENV_PREPEND, "PATH", below(root, "bin")) < 0)
-        return -1;
-    if (m->nlibdirs > 0 && add(ops, PBC_ENV_PREPEND, "LD_LIBRARY_PATH", libdirs(m, root)) < 0)
-        return -1;
-    if (m->profile == PBC_PROFILE_GENERIC &&
-        add(ops, PBC_ENV_PREPEND, "MANPATH", below(root, "share/man")) < 0)
-        return -1;
-    return 0;
+    for (size_t i = 0; i < m->vars.count; i++) {
+        const struct pbc_variable *v = &m->vars.item[i];
+
+        if (add(ops, v->kind, v->name,
+                v->value == NULL ? NULL : pbc_variable_expand(v->value, root)) < 0)
+            return -1;
+    }
+    touched = pbc_relocation_touched(ops, root);
+    return add(ops, PBC_ENV_SET, PBC_TOUCHED, touched);
 }
 
 int pbc_relocate(const struct pbc_manifest *m, const char *root, struct pbc_env_ops *out,
@@ -73,70 +196,22 @@ int pbc_relocate(const struct pbc_manifest *m, const char *root, struct pbc_env_
     if (root[0] != '/' || strchr(root, ':') != NULL)
         return pbc_fail(err, PBC_EXIT_FAILED,
                         "a staged tree must have an absolute path without ':': %s", root);
-    if (add_all(m, root, out) < 0) {
+    if (pbc_profile_fits(m, m->profile, err) < 0)
+        return -1;
+    out->item = reallocarray(NULL, NRULES + m->vars.count + 1, sizeof(*out->item));
+    if (out->item == NULL || add_all(m, root, out) < 0) {
         pbc_env_ops_free(out);
         return pbc_fail(err, PBC_EXIT_FAILED, "no memory for the tasks' environment");
     }
     return 0;
 }
 
-/* Whether `list`, joined by ':', has the entry. */
-static bool has_entry(const char *list, const char *entry, size_t len)
+int pbc_profile_override(struct pbc_manifest *m, enum pbc_profile profile, struct pbc_error *err)
 {
-    for (const char *p = list;; p++) {
-        size_t n = strcspn(p, ":");
-
-        if (n == len && memcmp(p, entry, len) == 0)
-            return true;
-        p += n;
-        if (*p == '\0')
-            return false;
-    }
-}
-
-/* `to` and the entries of `list` that `other` does not have. */
-static char *add_entries(char *to, const char *list, const char *other)
-{
-    for (;; list++) {
-        size_t len = strcspn(list, ":");
-
-        if (!has_entry(other, list, len)) {
-            *to++ = ':';
-            memcpy(to, list, len);
-            to += len;
-        }
-        list += len;
-        if (*list == '\0')
-            break;
-    }
-    *to = '\0';
-    return to;
-}
-
-/* `first`, then what `second` has besides. */
-static char *join_lists(const char *first, const char *second)
-{
-    char *text;
-
-    /* an empty entry means the current directory: none must come of joining with nothing */
-    if (second == NULL || second[0] == '\0')
-        return strdup(first == NULL ? "" : first);
-    if (first == NULL || first[0] == '\0')
-        return strdup(second);
-    text = malloc(strlen(first) + 1 + strlen(second) + 1);
-    if (text != NULL)
-        add_entries(stpcpy(text, first), second, first);
-    return text;
-}
-
-char *pbc_env_prepend(const char *value, const char *old)
-{
-    return join_lists(value, old);
-}
-
-char *pbc_env_append(const char *value, const char *old)
-{
-    return join_lists(old, value);
+    if (pbc_profile_fits(m, profile, err) < 0)
+        return -1;
+    m->profile = profile;
+    return 0;
 }
 
 static int apply(const struct pbc_env *env, const struct pbc_env_op *op)
@@ -178,81 +253,10 @@ int pbc_relocation_apply(const struct pbc_manifest *m, const char *root, const s
     return rc;
 }
 
-/* `list` without the entries that are `root` or lie below it; "" when none is left. */
-static char *without(const char *list, const char *root)
-{
-    size_t root_len = strlen(root);
-    char *text = malloc(strlen(list) + 1);
-    char *p = text;
-    bool first = true;
-
-    if (text == NULL)
-        return NULL;
-    for (;; list++) {
-        size_t len = strcspn(list, ":");
-
-        if (len < root_len || strncmp(list, root, root_len) != 0 ||
-            (len > root_len && list[root_len] != '/')) {
-            if (!first)
-                *p++ = ':';
-            memcpy(p, list, len);
-            p += len;
-            first = false;
-        }
-        list += len;
-        if (*list == '\0')
-            break;
-    }
-    *p = '\0';
-    return text;
-}
-
-/* Whether the path is one of ours, <store>/<job>/<set>: others may use the variable's name. */
-static bool is_tree(const char *root)
-{
-    const char *set = strrchr(root, '/');
-    const char *job = set;
-
-    if (root[0] != '/' || set == root || !pbc_set_id_valid(set + 1))
-        return false;
-    while (job > root && job[-1] >= '0' && job[-1] <= '9')
-        job--;
-    return job < set && job > root + 1 && job[-1] == '/';
-}
-
-int pbc_relocation_undo(const struct pbc_env *env)
-{
-    static const char *const lists[] = {"PYTHONHOME",      "PYTHONUSERBASE", "PATH",
-                                        "LD_LIBRARY_PATH", "MANPATH",        NULL};
-    char *root = env->get(env->arg, "PBCAST_ROOT");
-    int rc = 0;
-
-    if (root == NULL || !is_tree(root)) {
-        free(root);
-        return 0;
-    }
-    for (size_t i = 0; lists[i] != NULL && rc == 0; i++) {
-        char *old = env->get(env->arg, lists[i]);
-        char *left = old == NULL ? NULL : without(old, root);
-
-        if (old != NULL && left == NULL)
-            rc = -1;
-        else if (old != NULL && strcmp(old, left) != 0)
-            rc = env->set(env->arg, lists[i], left[0] == '\0' ? NULL : left);
-        free(old);
-        free(left);
-    }
-    if (rc == 0)
-        rc = env->set(env->arg, "PYTHONNOUSERSITE", NULL);
-    if (rc == 0)
-        rc = env->set(env->arg, "PBCAST_ROOT", NULL);
-    free(root);
-    return rc;
-}
-
 void pbc_env_ops_free(struct pbc_env_ops *ops)
 {
     for (size_t i = 0; i < ops->count; i++)
         free(ops->item[i].value);
+    free(ops->item);
     memset(ops, 0, sizeof(*ops));
 }

@@ -91,12 +91,12 @@ int pbc_variables_read(struct pbc_variables *list, enum pbc_env_kind kind, char 
     return pbc_variables_add(list, kind, name, value);
 }
 
-void pbc_variables_write(FILE *out, const struct pbc_variables *list)
+void pbc_variables_write(FILE *out, const char *prefix, const struct pbc_variables *list)
 {
     for (size_t i = 0; i < list->count; i++) {
         const struct pbc_variable *v = &list->item[i];
 
-        fprintf(out, "%s=%s", kinds[v->kind], v->name);
+        fprintf(out, "%s%s=%s", prefix, kinds[v->kind], v->name);
         if (v->value != NULL) {
             putc('=', out);
             pbc_text_escape(out, v->value);

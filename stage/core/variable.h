@@ -45,8 +45,8 @@ int pbc_variable_kind(const char *key, enum pbc_env_kind *ret);
 /* Append what follows `set=` and so on in a line, which is changed by it. Errors as above. */
 int pbc_variables_read(struct pbc_variables *list, enum pbc_env_kind kind, char *text);
 
-/* One line each. */
-void pbc_variables_write(FILE *out, const struct pbc_variables *list);
+/* One line each, `prefix` before it. */
+void pbc_variables_write(FILE *out, const char *prefix, const struct pbc_variables *list);
 
 /* Whether every item could be added: what a writer checks. */
 bool pbc_variables_valid(const struct pbc_variables *list);

@@ -5,16 +5,31 @@
 
 #include <string.h>
 
+static void same_dirs(const struct pbc_dirs *a, const struct pbc_dirs *b)
+{
+    CLAIM(a->count == b->count);
+    for (size_t i = 0; i < a->count; i++)
+        CLAIM(strcmp(a->dir[i], b->dir[i]) == 0);
+}
+
 static void same(const struct pbc_manifest *a, const struct pbc_manifest *b)
 {
     CLAIM(strcmp(a->set, b->set) == 0);
     CLAIM(a->profile == b->profile);
     CLAIM(strcmp(a->python, b->python) == 0);
+    CLAIM(a->stated == b->stated && a->rewritten == b->rewritten && a->openmpi == b->openmpi);
+    CLAIM((a->base == NULL) == (b->base == NULL) && (a->rhome == NULL) == (b->rhome == NULL));
+    same_dirs(&a->lib, &b->lib);
+    same_dirs(&a->perl, &b->perl);
+    same_dirs(&a->node, &b->node);
+    same_dirs(&a->depot, &b->depot);
+    CLAIM(a->vars.count == b->vars.count);
+    for (size_t i = 0; i < a->vars.count; i++)
+        CLAIM(strcmp(a->vars.item[i].name, b->vars.item[i].name) == 0);
     CLAIM(a->bytes == b->bytes && a->files == b->files);
     CLAIM(strcmp(a->nodes, b->nodes) == 0);
-    CLAIM(a->nlibdirs == b->nlibdirs && a->nbundles == b->nbundles);
-    for (size_t i = 0; i < a->nlibdirs; i++)
-        CLAIM(strcmp(a->libdir[i], b->libdir[i]) == 0);
+    CLAIM(a->lib.count == b->lib.count && a->nbundles == b->nbundles);
+
     for (size_t i = 0; i < a->nbundles; i++) {
         CLAIM(strcmp(a->bundle[i].digest, b->bundle[i].digest) == 0);
         CLAIM(strcmp(a->bundle[i].path, b->bundle[i].path) == 0);
@@ -41,13 +56,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (pbc_manifest_parse((const char *)data, size, &m, &err) < 0) {
         CLAIM(err.code == PBC_EXIT_FAILED);
-        CLAIM(m.nbundles == 0 && m.nlibdirs == 0 && m.nodes == NULL);
+        CLAIM(m.nbundles == 0 && m.lib.count == 0 && m.nodes == NULL);
         return 0;
     }
     CLAIM(pbc_set_id_valid(m.set));
-    CLAIM(m.nlibdirs <= PBC_LIBDIRS_MAX && m.nbundles <= PBC_BUNDLES_MAX);
-    for (size_t i = 0; i < m.nlibdirs; i++)
-        stays_below(m.libdir[i]);
+    CLAIM(m.lib.count <= PBC_DIRS_MAX && m.nbundles <= PBC_BUNDLES_MAX);
+    for (size_t i = 0; i < m.lib.count; i++)
+        stays_below(m.lib.dir[i]);
     text = pbc_manifest_format(&m, &len, &err);
     CLAIM(text != NULL);
     CLAIM(pbc_manifest_parse(text, len, &again, &err) == 0);

@@ -61,10 +61,10 @@ static void assert_libdirs(const char *const expected[])
     size_t n = 0;
 
     for (; expected[n] != NULL; n++) {
-        assert_true(n < m.nlibdirs);
-        assert_string_equal(m.libdir[n], expected[n]);
+        assert_true(n < m.lib.count);
+        assert_string_equal(m.lib.dir[n], expected[n]);
     }
-    assert_int_equal(m.nlibdirs, n);
+    assert_int_equal(m.lib.count, n);
 }
 #define assert_libdirs(...) assert_libdirs((const char *const[]){__VA_ARGS__, NULL})
 
@@ -74,7 +74,7 @@ static void an_empty_tree_is_generic(void **state)
     detect();
     assert_int_equal(m.profile, PBC_PROFILE_GENERIC);
     assert_string_equal(m.python, "");
-    assert_int_equal(m.nlibdirs, 0);
+    assert_int_equal(m.lib.count, 0);
 }
 
 static void an_interpreter_with_its_library_is_python(void **state)
@@ -180,7 +180,7 @@ static void links_out_of_the_tree_are_not_followed(void **state)
     assert_int_equal(symlink(in(dir, "outside"), "lib/x86_64-linux-gnu"), 0);
     detect();
     assert_int_equal(m.profile, PBC_PROFILE_GENERIC);
-    assert_int_equal(m.nlibdirs, 0);
+    assert_int_equal(m.lib.count, 0);
 }
 
 static void loops_of_links_end(void **state)
@@ -250,7 +250,7 @@ static void what_is_no_shared_library_does_not_count(void **state)
     put("lib/.so");
     put("lib/x.solution.txt");
     detect();
-    assert_int_equal(m.nlibdirs, 0);
+    assert_int_equal(m.lib.count, 0);
     put("lib/x.sorry.so");
     detect();
     assert_libdirs("lib");
@@ -291,7 +291,7 @@ static void a_directory_whose_name_would_split_a_path_does_not_count(void **stat
     put("lib/.-linux-gnu/libz.so");
     put("lib/file-linux-gnu");
     detect();
-    assert_int_equal(m.nlibdirs, 0);
+    assert_int_equal(m.lib.count, 0);
 }
 
 static void more_directories_than_there_is_room_for_are_refused(void **state)
@@ -299,7 +299,7 @@ static void more_directories_than_there_is_room_for_are_refused(void **state)
     char path[64];
 
     (void)state;
-    for (int i = 0; i <= PBC_LIBDIRS_MAX; i++) {
+    for (int i = 0; i <= PBC_DIRS_MAX; i++) {
         snprintf(path, sizeof(path), "lib/x%d-linux-gnu/libz.so", i);
         put(path);
     }
@@ -319,7 +319,148 @@ static void what_the_manifest_held_before_is_replaced(void **state)
     detect();
     assert_int_equal(m.profile, PBC_PROFILE_GENERIC);
     assert_string_equal(m.python, "");
-    assert_int_equal(m.nlibdirs, 0);
+    assert_int_equal(m.lib.count, 0);
+}
+
+static void conda_is_told_by_its_records(void **state)
+{
+    (void)state;
+    put("bin/python3.11");
+    put("lib/python3.11/os.py");
+    put("conda-meta/history");
+    detect();
+    assert_int_equal(m.profile, PBC_PROFILE_CONDA);
+    assert_string_equal(m.python, "3.11");
+}
+
+static void the_base_of_a_venv_is_found_by_what_its_python_is(void **state)
+{
+    (void)state;
+    put("pyvenv.cfg");
+    put("lib/python3.11/site-packages/x.py");
+    put("a/bin/python3.9");
+    put("a/lib/python3.9/os.py");
+    put("base/bin/python3.11");
+    put("base/lib/python3.11/os.py");
+    put("base/lib/libpython3.11.so.1.0");
+    put("bin/x");
+    assert_int_equal(symlink("../base/bin/python3.11", "bin/python3"), 0);
+    detect();
+    assert_int_equal(m.profile, PBC_PROFILE_VENV);
+    assert_string_equal(m.base, "base");
+    assert_string_equal(m.python, "3.11");
+    assert_libdirs("base/lib");
+}
+
+static void a_venv_laid_over_its_base_has_none_apart(void **state)
+{
+    (void)state;
+    put("pyvenv.cfg");
+    put("bin/python3.11");
+    put("lib/python3.11/os.py");
+    detect();
+    assert_int_equal(m.profile, PBC_PROFILE_VENV);
+    assert_null(m.base);
+}
+
+static void a_venv_without_its_base_is_none(void **state)
+{
+    (void)state;
+    put("pyvenv.cfg");
+    put("bin/python3");
+    put("lib/python3.11/site-packages/x.py");
+    detect();
+    assert_int_equal(m.profile, PBC_PROFILE_GENERIC);
+}
+
+static void r_is_found(void **state)
+{
+    (void)state;
+    put("lib/R/bin/R");
+    put("lib/R/library/base/DESCRIPTION");
+    detect();
+    assert_int_equal(m.profile, PBC_PROFILE_GENERIC); /* packages of R, for another bundle's */
+    put("bin/R");
+    detect();
+    assert_int_equal(m.profile, PBC_PROFILE_R);
+    assert_string_equal(m.rhome, "lib/R");
+}
+
+static void julia_is_found_with_its_depots(void **state)
+{
+    (void)state;
+    put("bin/julia");
+    put("share/julia/stdlib/x");
+    put("depot/packages/x");
+    detect();
+    assert_int_equal(m.profile, PBC_PROFILE_JULIA);
+    assert_int_equal(m.depot.count, 2);
+    assert_string_equal(m.depot.dir[0], "depot");
+    assert_string_equal(m.depot.dir[1], "share/julia");
+}
+
+static void perl_is_found_with_the_directories_of_its_modules(void **state)
+{
+    static const char *const dirs[] = {"lib/perl5/site_perl",
+                                       "lib/perl5",
+                                       "share/perl5",
+                                       "lib/x86_64-linux-gnu/perl5/5.36",
+                                       "lib/x86_64-linux-gnu/perl/5.36.0",
+                                       "lib/x86_64-linux-gnu/perl-base",
+                                       "share/perl/5.36.0"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++) {
+        char path[128];
+
+        snprintf(path, sizeof(path), "%s/X.pm", dirs[i]);
+        put(path);
+    }
+    detect();
+    assert_int_equal(m.profile, PBC_PROFILE_GENERIC);
+    put("bin/perl");
+    detect();
+    assert_int_equal(m.profile, PBC_PROFILE_PERL);
+    assert_int_equal(m.perl.count, sizeof(dirs) / sizeof(dirs[0]));
+    for (size_t i = 0; i < m.perl.count; i++)
+        assert_string_equal(m.perl.dir[i], dirs[i]);
+}
+
+static void node_is_found_with_its_packages(void **state)
+{
+    (void)state;
+    put("bin/node");
+    put("lib/node_modules/npm/x");
+    put("share/nodejs/semver/x");
+    detect();
+    assert_int_equal(m.profile, PBC_PROFILE_NODE);
+    assert_int_equal(m.node.count, 2);
+}
+
+static void openmpi_counts_when_all_of_it_is_there(void **state)
+{
+    (void)state;
+    put("share/openmpi/help");
+    detect();
+    assert_false(m.openmpi);
+    put("bin/orted");
+    detect();
+    assert_true(m.openmpi);
+}
+
+static void what_bundles_state_holds_if_it_fits(void **state)
+{
+    (void)state;
+    put("bin/python3.11");
+    put("lib/python3.11/os.py");
+    m.stated = true;
+    m.profile = PBC_PROFILE_GENERIC;
+    detect();
+    assert_int_equal(m.profile, PBC_PROFILE_GENERIC);
+    assert_string_equal(m.python, "3.11");
+    m.profile = PBC_PROFILE_R;
+    assert_int_equal(pbc_profile_detect(tree, &m, &err), -1);
+    assert_error(&err, PBC_EXIT_REFUSED, "profile is r");
 }
 
 #define test(f) cmocka_unit_test_setup_teardown(f, tree_setup, tree_teardown)
@@ -346,6 +487,16 @@ int main(void)
         test(multiarch_directories_are_searched_with_their_blas),
         test(a_directory_whose_name_would_split_a_path_does_not_count),
         test(more_directories_than_there_is_room_for_are_refused),
+        test(conda_is_told_by_its_records),
+        test(the_base_of_a_venv_is_found_by_what_its_python_is),
+        test(a_venv_laid_over_its_base_has_none_apart),
+        test(a_venv_without_its_base_is_none),
+        test(r_is_found),
+        test(julia_is_found_with_its_depots),
+        test(perl_is_found_with_the_directories_of_its_modules),
+        test(node_is_found_with_its_packages),
+        test(openmpi_counts_when_all_of_it_is_there),
+        test(what_bundles_state_holds_if_it_fits),
         test(what_the_manifest_held_before_is_replaced),
     };
 

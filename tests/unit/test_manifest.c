@@ -1,6 +1,7 @@
 #include "support.h"
 
 #include "manifest.h"
+#include "meta.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -52,9 +53,9 @@ static void a_full_manifest_is_read(void **state)
     assert_int_equal(m.bytes, UINT64_MAX);
     assert_int_equal(m.files, 7);
     assert_string_equal(m.nodes, "n[1-4]");
-    assert_int_equal(m.nlibdirs, 2);
-    assert_string_equal(m.libdir[0], "lib");
-    assert_string_equal(m.libdir[1], "lib/x86_64-linux-gnu");
+    assert_int_equal(m.lib.count, 2);
+    assert_string_equal(m.lib.dir[0], "lib");
+    assert_string_equal(m.lib.dir[1], "lib/x86_64-linux-gnu");
     assert_int_equal(m.nbundles, 2);
     assert_string_equal(m.bundle[0].digest, DIGEST);
     assert_int_equal(m.bundle[0].bytes, 12);
@@ -133,13 +134,17 @@ static void numbers_out_of_form_are_refused(void **state)
     refused(HEAD "files= 1\n", "files=");
 }
 
-static void a_profile_and_its_version_belong_together(void **state)
+static void a_profile_must_fit_what_the_tree_has(void **state)
 {
     (void)state;
-    refused(HEAD "profile=perl\n", "wrong value for profile=");
-    refused(HEAD "profile=python\n", "only one of");
-    refused(HEAD "python=3.11\n", "only one of");
-    refused(HEAD "profile=generic\npython=3.11\n", "only one of");
+    refused(HEAD "profile=cobol\n", "wrong value for profile=");
+    refused(HEAD "profile=python\n", "does not fit");
+    refused(HEAD "profile=python\npython=3.11\nbase=base\n", "does not fit");
+    refused(HEAD "profile=venv\nbase=base\n", "does not fit");
+    refused(HEAD "profile=r\n", "does not fit");
+    refused(HEAD "profile=perl\n", "does not fit");
+    assert_int_equal(parse(HEAD "profile=generic\npython=3.11\n"), 0);
+    pbc_manifest_free(&m);
     refused(HEAD "profile=python\npython=3\n", "python=");
     refused(HEAD "profile=python\npython=3.\n", "python=");
     refused(HEAD "profile=python\npython=.3\n", "python=");
@@ -181,7 +186,7 @@ static void more_entries_than_there_is_room_for_are_refused(void **state)
     char text[16384] = HEAD;
 
     (void)state;
-    for (int i = 0; i < PBC_LIBDIRS_MAX; i++)
+    for (int i = 0; i < PBC_DIRS_MAX; i++)
         strcat(text, "libdir=lib\n");
     assert_int_equal(parse(text), 0);
     pbc_manifest_free(&m);
@@ -268,8 +273,7 @@ static struct pbc_manifest sample(void)
         .bytes = 5,
         .files = UINT64_MAX,
         .nodes = some_nodes,
-        .nlibdirs = 1,
-        .libdir = {some_libdir},
+        .lib = {1, {some_libdir}},
         .nbundles = 1,
         .bundle = {{DIGEST, 1, 2, some_path}},
     };
@@ -292,8 +296,8 @@ static void parse_gives_back_what_format_wrote(void **state)
     assert_int_equal(m.bytes, in.bytes);
     assert_int_equal(m.files, in.files);
     assert_string_equal(m.nodes, in.nodes);
-    assert_int_equal(m.nlibdirs, 1);
-    assert_string_equal(m.libdir[0], some_libdir);
+    assert_int_equal(m.lib.count, 1);
+    assert_string_equal(m.lib.dir[0], some_libdir);
     assert_int_equal(m.nbundles, 1);
     assert_string_equal(m.bundle[0].digest, DIGEST);
     assert_string_equal(m.bundle[0].path, some_path);
@@ -303,6 +307,115 @@ static void parse_gives_back_what_format_wrote(void **state)
     free(text);
     free(again);
     pbc_manifest_free(&m);
+}
+
+#define TREE                                                                                       \
+    "profile=venv\nstated=1\nrewritten=1\npython=3.12\nbase=.base\nrhome=lib64/R\nopenmpi=1\n"     \
+    "libdir=lib\nperldir=share/perl5\nnodedir=node_modules\ndepot=depot\nenv=set=A=@ROOT@/"        \
+    "x=\\012y\n"                                                                                   \
+    "env=prepend=B=@ROOT@\nenv=append=B=z\nenv=unset=C\n"
+
+static void what_a_tree_has_is_read_and_written(void **state)
+{
+    char *text;
+    size_t len;
+
+    (void)state;
+    assert_int_equal(parse(HEAD TREE), 0);
+    assert_int_equal(m.profile, PBC_PROFILE_VENV);
+    assert_true(m.stated && m.rewritten && m.openmpi);
+    assert_string_equal(m.base, ".base");
+    assert_string_equal(m.rhome, "lib64/R");
+    assert_string_equal(m.perl.dir[0], "share/perl5");
+    assert_string_equal(m.node.dir[0], "node_modules");
+    assert_string_equal(m.depot.dir[0], "depot");
+    assert_int_equal(m.vars.count, 4);
+    assert_string_equal(m.vars.item[0].value, "@ROOT@/x=\ny");
+    assert_int_equal(m.vars.item[2].kind, PBC_ENV_APPEND);
+    text = pbc_manifest_format(&m, &len, &err);
+    assert_string_equal(text, HEAD TREE "bytes=0\nfiles=0\nnodes=\n");
+    pbc_manifest_free(&m);
+    free(text);
+}
+
+static void variables_of_slurm_are_refused_in_a_manifest(void **state)
+{
+    (void)state;
+    refused(HEAD "env=set=SLURM_JOB_ID=1\n", "env=");
+    refused(HEAD "env=unset=PMIX_RANK\n", "env=");
+    refused(HEAD "env=prepend=LD_PRELOAD=x\n", "env=");
+    refused(HEAD "env=export=A=1\n", "env=");
+    refused(HEAD "env=set=A\n", "env=");
+    refused(HEAD "env=set\n", "env=");
+    refused(HEAD "set=A=1\n", "second time");
+    refused(HEAD "stated=yes\n", "stated=");
+    refused(HEAD "base=/x\n", "base=");
+    refused(HEAD "rhome=lib:R\n", "rhome=");
+}
+
+/* The profile that the bundles state together; PBC_PROFILE_NONE + 1: none, the tree is looked at.
+ * A word is a bundle's profile, "-" one that says nothing. */
+static int together(const char *words)
+{
+    char copy[64], *rest = copy, *word;
+    struct pbc_manifest made = {.nbundles = 0};
+    bool first = true;
+
+    snprintf(copy, sizeof(copy), "%s", words);
+    while ((word = strsep(&rest, " ")) != NULL) {
+        struct pbc_meta meta = {.has_profile = strcmp(word, "?") != 0};
+
+        if (meta.has_profile && strcmp(word, "-") != 0)
+            assert_int_equal(pbc_profile_from_name(word, &meta.profile), 0);
+        assert_int_equal(
+            pbc_manifest_add_meta(&made, first, strcmp(word, "-") == 0 ? NULL : &meta, &err), 0);
+        first = false;
+    }
+    return made.stated ? (int)made.profile : PBC_PROFILE_NONE + 1;
+}
+
+static void the_first_bundle_that_states_a_runtime_decides(void **state)
+{
+    const int look = PBC_PROFILE_NONE + 1;
+
+    (void)state;
+    assert_int_equal(together("conda"), PBC_PROFILE_CONDA);
+    assert_int_equal(together("conda r"), PBC_PROFILE_CONDA);
+    assert_int_equal(together("generic conda r"), PBC_PROFILE_CONDA);
+    assert_int_equal(together("- conda"), PBC_PROFILE_CONDA);
+    assert_int_equal(together("conda -"), PBC_PROFILE_CONDA);
+    assert_int_equal(together("none ? venv"), PBC_PROFILE_VENV);
+    assert_int_equal(together("generic"), PBC_PROFILE_GENERIC);
+    assert_int_equal(together("none generic"), PBC_PROFILE_NONE);
+    assert_int_equal(together("-"), look);
+    assert_int_equal(together("?"), look);
+    assert_int_equal(together("generic -"), look);
+    assert_int_equal(together("- generic"), look);
+    assert_int_equal(together("none ?"), look);
+}
+
+static void variables_of_all_bundles_come_in_their_order(void **state)
+{
+    struct pbc_meta meta = {.nrewrites = 0};
+
+    (void)state;
+    memset(&m, 0, sizeof(m));
+    assert_int_equal(pbc_variables_add(&meta.vars, PBC_ENV_SET, "A", "1"), 0);
+    assert_int_equal(pbc_manifest_add_meta(&m, true, &meta, &err), 0);
+    assert_false(m.rewritten);
+    meta.nrewrites = 1;
+    assert_int_equal(pbc_manifest_add_meta(&m, false, &meta, &err), 0);
+    meta.nrewrites = 0;
+    assert_int_equal(pbc_manifest_add_meta(&m, false, NULL, &err), 0);
+    assert_true(m.rewritten);
+    assert_int_equal(m.vars.count, 2);
+    for (size_t i = 2; i < PBC_VARIABLES_MAX; i++)
+        assert_int_equal(pbc_manifest_add_meta(&m, false, &meta, &err), 0);
+    assert_int_equal(pbc_manifest_add_meta(&m, false, &meta, &err), -1);
+    assert_error(&err, PBC_EXIT_REFUSED, "512 variables");
+    pbc_manifest_forget_tree(&m);
+    assert_int_equal(m.vars.count, 0);
+    pbc_meta_free(&meta);
 }
 
 static void nodes_that_are_not_known_are_written_as_none(void **state)
@@ -347,19 +460,25 @@ static void what_parse_would_refuse_is_not_written(void **state)
     in.nodes = newline;
     cannot_write(in, "nodes=");
     in = sample();
-    in.libdir[0] = up;
+    in.lib.dir[0] = up;
     cannot_write(in, "libdir=");
     in = sample();
     in.set[0] = 'X';
     cannot_write(in, "set=");
     in = sample();
     in.python[0] = '\0';
-    cannot_write(in, "python=");
+    cannot_write(in, "profile=");
     in = sample();
-    in.profile = PBC_PROFILE_GENERIC;
-    cannot_write(in, "python=");
+    in.rhome = up;
+    cannot_write(in, "rhome=");
     in = sample();
-    in.nlibdirs = PBC_LIBDIRS_MAX + 1;
+    in.base = empty;
+    cannot_write(in, "base=");
+    in = sample();
+    in.depot = (struct pbc_dirs){1, {newline}};
+    cannot_write(in, "depot=");
+    in = sample();
+    in.lib.count = PBC_DIRS_MAX + 1;
     cannot_write(in, "libdir=");
     in = sample();
     in.nbundles = PBC_BUNDLES_MAX + 1;
@@ -487,7 +606,7 @@ int main(void)
         cmocka_unit_test(unknown_keys_are_refused_with_their_line),
         cmocka_unit_test(doubled_keys_are_refused_with_their_line),
         cmocka_unit_test(numbers_out_of_form_are_refused),
-        cmocka_unit_test(a_profile_and_its_version_belong_together),
+        cmocka_unit_test(a_profile_must_fit_what_the_tree_has),
         cmocka_unit_test(a_libdir_stays_in_the_tree),
         cmocka_unit_test(a_bundle_line_has_four_parts),
         cmocka_unit_test(more_entries_than_there_is_room_for_are_refused),
@@ -497,6 +616,10 @@ int main(void)
         cmocka_unit_test(control_characters_are_refused),
         cmocka_unit_test(a_manifest_too_long_is_refused),
         cmocka_unit_test(parse_gives_back_what_format_wrote),
+        cmocka_unit_test(what_a_tree_has_is_read_and_written),
+        cmocka_unit_test(variables_of_slurm_are_refused_in_a_manifest),
+        cmocka_unit_test(the_first_bundle_that_states_a_runtime_decides),
+        cmocka_unit_test(variables_of_all_bundles_come_in_their_order),
         cmocka_unit_test(nodes_that_are_not_known_are_written_as_none),
         cmocka_unit_test(what_parse_would_refuse_is_not_written),
         cmocka_unit_test(too_much_to_read_is_not_written),

@@ -132,6 +132,32 @@ static void manifests_read_and_written(void **state)
     close(jobfd);
 }
 
+static int found(void)
+{
+    static const char text[] =
+        "pbcast-manifest=1\nset=" SET "\nprofile=r\npython=3.1\nbase=b\nrhome=lib/R\nlibdir=lib\n"
+        "perldir=p\nnodedir=n\ndepot=d\nenv=set=A=@ROOT@\nenv=unset=B\n";
+    static const struct pbc_meta none;
+    struct pbc_env_ops ops;
+    struct pbc_manifest m;
+    int rc;
+
+    if (pbc_manifest_parse(text, strlen(text), &m, &err) < 0)
+        return -1;
+    rc = pbc_relocate(&m, "/root", &ops, &err);
+    pbc_env_ops_free(&ops);
+    if (rc == 0)
+        rc = pbc_manifest_add_meta(&m, false, &none, &err);
+    pbc_manifest_free(&m);
+    return rc;
+}
+
+static void manifests_of_what_was_found(void **state)
+{
+    (void)state;
+    each_allocation_fails(found);
+}
+
 static int no_nodes(void)
 {
     static const char text[] = "pbcast-manifest=1\nset=" SET "\n";
@@ -176,9 +202,9 @@ static char lib[] = "lib";
 static int relocation(void)
 {
     const struct pbc_manifest python = {.profile = PBC_PROFILE_PYTHON,
-                                        .nlibdirs = 1,
-                                        .libdir = {lib}},
-                              generic = {.nlibdirs = 1, .libdir = {lib}};
+                                        .python = "3.11",
+                                        .lib = {1, {lib}}},
+                              generic = {.lib = {1, {lib}}};
     struct pbc_env_ops ops;
     char *value;
 
@@ -258,9 +284,13 @@ static void removing_a_tree(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(lists_of_bundles),          cmocka_unit_test(manifests_read_and_written),
-        cmocka_unit_test(manifests_without_nodes),   cmocka_unit_test(relocations),
-        cmocka_unit_test(configurations_of_bundles), cmocka_unit_test(listing_a_store),
+        cmocka_unit_test(lists_of_bundles),
+        cmocka_unit_test(manifests_read_and_written),
+        cmocka_unit_test(manifests_without_nodes),
+        cmocka_unit_test(manifests_of_what_was_found),
+        cmocka_unit_test(relocations),
+        cmocka_unit_test(configurations_of_bundles),
+        cmocka_unit_test(listing_a_store),
         cmocka_unit_test(removing_a_tree),
     };
 

@@ -14,9 +14,8 @@ static struct pbc_error err;
 static char lib[] = "lib", triplet[] = "lib/x86_64-linux-gnu";
 static const struct pbc_manifest python = {.profile = PBC_PROFILE_PYTHON,
                                            .python = "3.11",
-                                           .nlibdirs = 2,
-                                           .libdir = {lib, triplet}},
-                                 generic = {.nlibdirs = 1, .libdir = {lib}}, bare;
+                                           .lib = {2, {lib, triplet}}},
+                                 generic = {.lib = {1, {lib}}}, bare;
 
 static void assert_op(size_t i, enum pbc_env_kind kind, const char *name, const char *value)
 {
@@ -33,7 +32,7 @@ static void python_is_relocated_as_in_table_1(void **state)
 {
     (void)state;
     assert_int_equal(pbc_relocate(&python, ROOT, &ops, &err), 0);
-    assert_int_equal(ops.count, 7);
+    assert_int_equal(ops.count, 8);
     assert_op(0, PBC_ENV_SET, "PBCAST_ROOT", ROOT);
     assert_op(1, PBC_ENV_SET, "PYTHONHOME", ROOT);
     assert_op(2, PBC_ENV_UNSET, "PYTHONPATH", NULL);
@@ -41,6 +40,8 @@ static void python_is_relocated_as_in_table_1(void **state)
     assert_op(4, PBC_ENV_SET, "PYTHONNOUSERSITE", "1");
     assert_op(5, PBC_ENV_PREPEND, "PATH", ROOT "/bin");
     assert_op(6, PBC_ENV_PREPEND, "LD_LIBRARY_PATH", ROOT "/lib:" ROOT "/lib/x86_64-linux-gnu");
+    assert_op(7, PBC_ENV_SET, "PBCAST_VARIABLES",
+              "PYTHONHOME:PYTHONUSERBASE:PYTHONNOUSERSITE=:PATH:LD_LIBRARY_PATH");
     pbc_env_ops_free(&ops);
     assert_int_equal(ops.count, 0);
 }
@@ -49,7 +50,7 @@ static void anything_else_gets_the_three_paths(void **state)
 {
     (void)state;
     assert_int_equal(pbc_relocate(&generic, ROOT, &ops, &err), 0);
-    assert_int_equal(ops.count, 4);
+    assert_int_equal(ops.count, 5);
     assert_op(0, PBC_ENV_SET, "PBCAST_ROOT", ROOT);
     assert_op(1, PBC_ENV_PREPEND, "PATH", ROOT "/bin");
     assert_op(2, PBC_ENV_PREPEND, "LD_LIBRARY_PATH", ROOT "/lib");
@@ -61,10 +62,126 @@ static void without_libraries_the_library_path_is_left_alone(void **state)
 {
     (void)state;
     assert_int_equal(pbc_relocate(&bare, ROOT, &ops, &err), 0);
-    assert_int_equal(ops.count, 3);
+    assert_int_equal(ops.count, 4);
     for (size_t i = 0; i < ops.count; i++)
         assert_string_not_equal(ops.item[i].name, "LD_LIBRARY_PATH");
     pbc_env_ops_free(&ops);
+}
+
+/* The operations of a manifest, a line each. */
+static void expect(const char *manifest, const char *want)
+{
+    static const char *const kinds[] = {[PBC_ENV_SET] = "=",
+                                        [PBC_ENV_UNSET] = "-",
+                                        [PBC_ENV_PREPEND] = "<",
+                                        [PBC_ENV_APPEND] = ">"};
+    char text[1024], got[4096] = "";
+    struct pbc_manifest m;
+
+    snprintf(text, sizeof(text), "pbcast-manifest=1\nset=0123456789abcdef0123456789abcdef\n%s",
+             manifest);
+    assert_int_equal(pbc_manifest_parse(text, strlen(text), &m, &err), 0);
+    assert_int_equal(pbc_relocate(&m, "/r", &ops, &err), 0);
+    for (size_t i = 0; i < ops.count; i++) {
+        const struct pbc_env_op *op = &ops.item[i];
+        size_t len = strlen(got);
+
+        if (strncmp(op->name, "PBCAST_", 7) != 0)
+            snprintf(got + len, sizeof(got) - len, "%s%s%s\n", op->name, kinds[op->kind],
+                     op->value == NULL ? "" : op->value);
+    }
+    assert_string_equal(got, want);
+    pbc_env_ops_free(&ops);
+    pbc_manifest_free(&m);
+}
+
+static void conda_finds_its_own_libraries(void **state)
+{
+    (void)state;
+    expect("profile=conda\npython=3.11\nlibdir=lib\n",
+           "PYTHONHOME-\nPYTHONPATH-\nPYTHONNOUSERSITE=1\nCONDA_PREFIX=/r\nPATH</r/bin\n");
+}
+
+static void the_home_of_a_venv_is_its_base(void **state)
+{
+    (void)state;
+    expect("profile=venv\npython=3.11\nbase=base\nlibdir=base/lib\n",
+           "PYTHONHOME=/r/base\nPYTHONPATH-\nPYTHONNOUSERSITE=1\nVIRTUAL_ENV=/r\nPATH</r/bin\n"
+           "LD_LIBRARY_PATH</r/base/lib\n");
+    expect("profile=venv\npython=3.11\n", "PYTHONHOME=/r\nPYTHONPATH-\nPYTHONNOUSERSITE=1\n"
+                                          "VIRTUAL_ENV=/r\nPATH</r/bin\n");
+}
+
+static void r_is_told_of_its_home_and_its_libraries(void **state)
+{
+    (void)state;
+    expect("profile=r\nrhome=lib/R\nlibdir=lib\nlibdir=lib/t\n",
+           "R_HOME=/r/lib/R\nRHOME=/r/lib/R\nR_LIBS-\nR_LIBS_SITE=/r/lib/R/site-library\n"
+           "R_LIBS_USER=/r/.no-user-library\nR_LD_LIBRARY_PATH=/r/lib/R/lib:/r/lib:/r/lib/t\n"
+           "PATH</r/bin\nLD_LIBRARY_PATH</r/lib:/r/lib/t\n");
+}
+
+static void julia_perl_and_node_are_told_of_their_packages(void **state)
+{
+    (void)state;
+    expect("profile=julia\nlibdir=lib\ndepot=depot\ndepot=share/julia\n",
+           "JULIA_DEPOT_PATH=/r/depot:/r/share/julia\nJULIA_LOAD_PATH-\nPATH</r/bin\n");
+    expect("profile=julia\n", "JULIA_DEPOT_PATH=/r/depot\nJULIA_LOAD_PATH-\nPATH</r/bin\n");
+    expect("profile=perl\nperldir=a\nperldir=b\n", "PERL5LIB=/r/a:/r/b\nPATH</r/bin\n");
+    expect("profile=node\nnodedir=lib/node_modules\n",
+           "NODE_PATH=/r/lib/node_modules\nPATH</r/bin\n");
+    expect("profile=node\n", "PATH</r/bin\n");
+}
+
+static void openmpi_is_told_where_it_lies(void **state)
+{
+    (void)state;
+    expect("profile=generic\nopenmpi=1\n", "OPAL_PREFIX=/r\nPATH</r/bin\nMANPATH</r/share/man\n");
+    expect("profile=none\nopenmpi=1\n", "");
+}
+
+static void variables_of_the_bundles_come_last(void **state)
+{
+    (void)state;
+    expect("profile=none\nlibdir=lib\nenv=set=A=@ROOT@/x\nenv=append=B=y\nenv=prepend=B=z\n"
+           "env=unset=C\n",
+           "A=/r/x\nB>y\nB<z\nC-\n");
+    expect("profile=conda\nenv=set=CONDA_PREFIX=/elsewhere\n",
+           "PYTHONHOME-\nPYTHONPATH-\nPYTHONNOUSERSITE=1\nCONDA_PREFIX=/r\nPATH</r/bin\n"
+           "CONDA_PREFIX=/elsewhere\n");
+}
+
+static void another_profile_may_be_wanted(void **state)
+{
+    struct pbc_manifest m = {.profile = PBC_PROFILE_PYTHON, .python = "3.11"};
+
+    (void)state;
+    assert_int_equal(pbc_profile_override(&m, PBC_PROFILE_NONE, &err), 0);
+    assert_int_equal(m.profile, PBC_PROFILE_NONE);
+    assert_int_equal(pbc_profile_override(&m, PBC_PROFILE_R, &err), -1);
+    assert_error(&err, PBC_EXIT_REFUSED, "profile is r", "lib/R");
+    assert_int_equal(m.profile, PBC_PROFILE_NONE);
+}
+
+static void appends(const char *value, const char *old, const char *expected)
+{
+    char *once = pbc_env_append(value, old), *twice;
+
+    assert_string_equal(once, expected);
+    twice = pbc_env_append(value, once);
+    assert_string_equal(twice, expected);
+    free(once);
+    free(twice);
+}
+
+static void a_value_may_come_after_the_old_one(void **state)
+{
+    (void)state;
+    appends("/t", "/a:/b", "/a:/b:/t");
+    appends("/b:/t", "/a:/b", "/a:/b:/t");
+    appends("/t", NULL, "/t");
+    appends("/t", "", "/t");
+    appends("/t", "/a:", "/a::/t");
 }
 
 static void only_the_variables_of_the_profile_are_touched(void **state)
@@ -201,6 +318,42 @@ static void a_tree_is_left_without_a_trace(void **state)
     assert_string_equal(v.value[7], "/s/1/0123456789abcdef0123456789abcdef");
 }
 
+#define TREE "/s/1/0123456789abcdef0123456789abcdef"
+
+static void what_bundles_set_is_undone_by_their_list(void **state)
+{
+    struct vars v = {.name = {"PBCAST_ROOT", "PBCAST_VARIABLES", "FLAGS", "DATA", "LIST",
+                              "SLURM_JOB_ID", "KEPT"},
+                     .value = {TREE, "FLAGS=:DATA:LIST:SLURM_JOB_ID=:::x y:GONE",
+                               "-I" TREE "/include", TREE "/d", "/a:" TREE "/b:/c", "7", TREE}};
+    const struct pbc_env env = {.get = get_var, .set = set_var, .arg = &v};
+
+    (void)state;
+    assert_int_equal(pbc_relocation_undo(&env), 0);
+    for (size_t i = 0; i < 4; i++)
+        assert_null(v.name[i]);
+    assert_string_equal(v.value[4], "/a:/c");
+    assert_string_equal(v.value[5], "7");
+    assert_non_null(v.name[5]);
+    assert_string_equal(v.value[6], TREE);
+}
+
+static void values_that_only_mention_the_tree_are_wholly_ours(void **state)
+{
+    (void)state;
+    static const char text[] = "pbcast-manifest=1\nset=0123456789abcdef0123456789abcdef\n"
+                               "profile=none\nenv=set=A=@ROOT@/x\nenv=set=B=-I@ROOT@/x\n"
+                               "env=set=C=@ROOT@/x:/y\nenv=prepend=D=@ROOT@/x\nenv=unset=E\n"
+                               "env=set=F=1\n";
+    struct pbc_manifest m;
+
+    assert_int_equal(pbc_manifest_parse(text, strlen(text), &m, &err), 0);
+    assert_int_equal(pbc_relocate(&m, ROOT, &ops, &err), 0);
+    assert_op(ops.count - 1, PBC_ENV_SET, "PBCAST_VARIABLES", "A:B=:C=:D:F=");
+    pbc_env_ops_free(&ops);
+    pbc_manifest_free(&m);
+}
+
 static void without_a_tree_nothing_is_undone(void **state)
 {
     struct vars v = {.name = {"PBCAST_ROOT", "PYTHONHOME", "PYTHONNOUSERSITE"},
@@ -219,6 +372,16 @@ int main(void)
         cmocka_unit_test(python_is_relocated_as_in_table_1),
         cmocka_unit_test(anything_else_gets_the_three_paths),
         cmocka_unit_test(without_libraries_the_library_path_is_left_alone),
+        cmocka_unit_test(conda_finds_its_own_libraries),
+        cmocka_unit_test(the_home_of_a_venv_is_its_base),
+        cmocka_unit_test(r_is_told_of_its_home_and_its_libraries),
+        cmocka_unit_test(julia_perl_and_node_are_told_of_their_packages),
+        cmocka_unit_test(openmpi_is_told_where_it_lies),
+        cmocka_unit_test(variables_of_the_bundles_come_last),
+        cmocka_unit_test(another_profile_may_be_wanted),
+        cmocka_unit_test(a_value_may_come_after_the_old_one),
+        cmocka_unit_test(what_bundles_set_is_undone_by_their_list),
+        cmocka_unit_test(values_that_only_mention_the_tree_are_wholly_ours),
         cmocka_unit_test(only_the_variables_of_the_profile_are_touched),
         cmocka_unit_test(a_root_that_would_split_a_path_is_refused),
         cmocka_unit_test(a_value_comes_before_the_old_one),
