@@ -112,6 +112,14 @@ int pbc_place_lock(struct pbc_place *p, const char *set, struct pbc_error *err)
     return pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot lock the set in %s", p->dir);
 }
 
+int pbc_place_root(const struct pbc_place *p, const char *set, char out[PBC_PATH_MAX],
+                   struct pbc_error *err)
+{
+    if ((size_t)snprintf(out, PBC_PATH_MAX, "%s/%s", p->dir, set) < PBC_PATH_MAX)
+        return 0;
+    return pbc_fail(err, PBC_EXIT_FAILED, "the path of the store is too long: %s", p->dir);
+}
+
 int pbc_place_begin(struct pbc_place *p, struct pbc_error *err)
 {
     uint8_t random[8];

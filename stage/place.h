@@ -36,6 +36,10 @@ uint64_t pbc_place_free(const struct pbc_place *p);
 /* Try to become the one root of a run for `set`: 1 locked, 0 someone else is, -1 err. */
 int pbc_place_lock(struct pbc_place *p, const char *set, struct pbc_error *err);
 
+/* The path that the tree of `set` has once it is published. -1 when it is too long. */
+int pbc_place_root(const struct pbc_place *p, const char *set, char out[PBC_PATH_MAX],
+                   struct pbc_error *err);
+
 /* Make the incoming tree; p->treefd is then its descriptor. */
 int pbc_place_begin(struct pbc_place *p, struct pbc_error *err);
 

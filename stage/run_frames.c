@@ -2,7 +2,6 @@
 #include "run_state.h"
 #include "tag.h"
 
-#include <stdio.h>
 #include <string.h>
 
 static int protocol(const char *what, struct pbc_error *err)
@@ -21,10 +20,8 @@ int pbc_run_unpack(struct pbc_run *r, struct pbc_error *err)
     if (pbc_place_begin(&r->place, err) != 0)
         return -1;
     conf.rootfd = r->place.treefd;
-    if ((size_t)snprintf(conf.root, sizeof(conf.root), "%s/%s", r->place.dir, r->check.set) >=
-        sizeof(conf.root))
-        return pbc_fail(err, PBC_EXIT_FAILED, "the path of the store is too long: %s",
-                        r->place.dir);
+    if (pbc_place_root(&r->place, r->check.set, conf.root, err) != 0)
+        return -1;
     r->unpack = pbc_unpack_start(&conf, err);
     return r->unpack == NULL ? -1 : 0;
 }

@@ -1,4 +1,5 @@
 /* When a run goes on to the next phase, and what it does there. */
+#include "fix_r.h"
 #include "run_state.h"
 
 #include "relocate.h"
@@ -155,6 +156,16 @@ static void sum_ready_here(struct pbc_run *r)
     pbc_add_ready(&r->ready, &mine);
 }
 
+static int fix_r(struct pbc_run *r, struct pbc_manifest *m, struct pbc_error *err)
+{
+    char root[PBC_PATH_MAX];
+
+    if (pbc_place_root(&r->place, m->set, root, err) != 0)
+        return -1;
+    m->rewritten = true;
+    return pbc_fix_r(r->place.treefd, m->rhome, root, err);
+}
+
 /* What will be published, while a failure can still stop the others: 0, or -1 after the failure. */
 static int describe(struct pbc_run *r)
 {
@@ -182,7 +193,8 @@ static int describe(struct pbc_run *r)
             return -1;
         }
     }
-    if (pbc_profile_detect(r->place.treefd, m, &err) == 0)
+    if (pbc_profile_detect(r->place.treefd, m, &err) == 0 &&
+        (m->rhome == NULL || fix_r(r, m, &err) == 0))
         return 0;
     fail_here(r, &err);
     return -1;
