@@ -17,7 +17,7 @@
 /* What Slurm needs around the agents' own time: making the step, starting and ending its tasks. */
 #define GRACE_SECONDS 60
 
-#define WORDS_MAX (64 + PBC_BUNDLES_MAX)
+#define WORDS_MAX (64 + 3 * PBC_BUNDLES_MAX)
 
 struct words {
     char **item;
@@ -119,6 +119,12 @@ char **pbc_launch_argv(const struct pbc_launch *l, unsigned pause_ms, int progre
     add(&w, "%d", l->verbose);
     add(&w, "--progress");
     add(&w, "%s", progress ? "lines" : "none");
+    for (size_t i = 0; i < l->bundles->count; i++) {
+        if (l->bundles->item[i].digest[0] != '\0') {
+            add(&w, "--digest");
+            add(&w, "%zu=%s", i + 1, l->bundles->item[i].digest);
+        }
+    }
     add(&w, "--");
     for (size_t i = 0; i < l->bundles->count; i++)
         add(&w, "%s", l->bundles->item[i].path);

@@ -56,9 +56,10 @@ static int take(int val, const char *optarg, int remote)
 int pbc_options_register(struct spank_handle *sp)
 {
     if (pbc_slurm_register(sp, "pbcast-bundle", "LIST",
-                           "[pbcast] comma separated archives (.tar, .tar.gz, .tar.zst, ...) to "
-                           "unpack on every node before the tasks start, later ones over earlier "
-                           "ones; 'none' switches it off; also PBCAST_BUNDLE",
+                           "[pbcast] comma separated archives (.tar, .tar.gz, .tar.zst, ...) or "
+                           "names of the site's catalogue to unpack on every node before the tasks "
+                           "start, later ones over earlier ones; 'none' switches it off; also "
+                           "PBCAST_BUNDLE",
                            OPT_BUNDLE, take) < 0)
         return -1;
     return pbc_slurm_register(sp, "pbcast-verbose", "0-3",
@@ -102,6 +103,8 @@ const char *pbc_wish_list(const struct pbc_wish *w, const char **asked)
         text = w->asked != NULL ? w->asked : w->bundles;
     } else if (present(w->twin)) {
         list = text = w->twin;
+    } else {
+        list = text = w->site;
     }
     if (list != NULL && strcmp(list, PBC_BUNDLE_NONE) == 0)
         list = text = NULL;

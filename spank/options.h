@@ -14,8 +14,9 @@ struct spank_handle;
 #define PBC_VAR_BUNDLE_TWIN  "PBCAST_BUNDLE"
 #define PBC_VAR_VERBOSE_TWIN "PBCAST_VERBOSE"
 
-#define PBC_VAR_BUNDLES "SLURM_PBCAST_BUNDLES" /* absolute paths, as they were resolved */
-#define PBC_VAR_ASKED   "SLURM_PBCAST_ASKED"   /* the list as the user wrote it */
+#define PBC_VAR_BUNDLES                                                                            \
+    "SLURM_PBCAST_BUNDLES" /* absolute paths and names of the catalogue, as they were resolved */
+#define PBC_VAR_ASKED   "SLURM_PBCAST_ASKED" /* the list as the user wrote it */
 #define PBC_VAR_VERBOSE "SLURM_PBCAST_VERBOSE"
 #define PBC_VAR_SET     "SLURM_PBCAST_SET"  /* what is staged for this step's tasks */
 #define PBC_VAR_STEP    "SLURM_PBCAST_STEP" /* "1" in the staging step alone */
@@ -51,12 +52,13 @@ struct pbc_wish {
     const char *twin;    /* PBCAST_BUNDLE */
     const char *bundles; /* SLURM_PBCAST_BUNDLES */
     const char *asked;   /* SLURM_PBCAST_ASKED */
+    const char *site;    /* default_bundle= */
     int in_job;          /* srun with SLURM_JOB_ID; 0 in sbatch and salloc */
 };
 
-/* The list that counts: command line, then what the job has, then the twin. A value that the job
- * handed down stands for the paths that it meant where the job was submitted. `asked` gets the text
- * to remember for that comparison. Both NULL when nothing is to be staged. */
+/* The list that counts: command line, then what the job has, then the twin, then the site's. A
+ * value that the job handed down stands for the paths that it meant where the job was submitted.
+ * `asked` gets the text to remember for that comparison. Both NULL when nothing is to be staged. */
 const char *pbc_wish_list(const struct pbc_wish *wish, const char **asked);
 
 /* 0..PBC_VERBOSE_MAX from the command line, the job, the twin, else the default. A twin that is no

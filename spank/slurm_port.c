@@ -247,6 +247,21 @@ enum pbc_job_state pbc_slurm_job_state(uint32_t job, const char *node)
     return state;
 }
 
+char *pbc_slurm_job_partition(uint32_t job)
+{
+    job_info_msg_t *info = NULL;
+    char *partition = NULL;
+
+    if (pbc_compat_load_job(&info, job) != SLURM_SUCCESS)
+        return NULL;
+    for (uint32_t i = 0; i < info->record_count && partition == NULL; i++) {
+        if (info->job_array[i].job_id == job && info->job_array[i].partition != NULL)
+            partition = strdup(info->job_array[i].partition);
+    }
+    slurm_free_job_info_msg(info);
+    return partition;
+}
+
 int pbc_slurm_cred_expire(void)
 {
     slurm_conf_t *conf = NULL;

@@ -71,6 +71,9 @@ char *pbc_slurm_step_nodes(uint32_t job, uint32_t step, uint32_t *ret_count);
 /* The words for errno after that: Slurm has numbers of its own. */
 const char *pbc_slurm_reason(void);
 
+/* The partition of a job, which the caller frees. Asks slurmctld. NULL when it does not say. */
+char *pbc_slurm_job_partition(uint32_t job);
+
 /* Hosts in a host list expression; -1 if it is none. */
 int pbc_slurm_hosts_count(const char *hosts);
 

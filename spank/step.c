@@ -8,6 +8,7 @@
 #include "manifest.h"
 #include "options.h"
 #include "relocate.h"
+#include "resolve.h"
 #include "slurm_port.h"
 #include "store.h"
 
@@ -139,6 +140,26 @@ static char *job_nodes(struct spank_handle *sp, uint32_t *count, struct pbc_erro
     return nodes;
 }
 
+/* What the names in the list mean is the catalogue's word, not that of the environment that the
+ * list has come with. The sruns of the job get what they mean here, whatever changes meanwhile. */
+static int settle(struct spank_handle *sp, const struct pbc_site *site, struct pbc_bundles *bundles,
+                  struct pbc_error *err)
+{
+    char *partition = pbc_slurm_getenv(sp, "SLURM_JOB_PARTITION");
+    struct pbc_where_from from = {.job = 1, .partition = partition != NULL ? partition : ""};
+    char *list = NULL;
+    int rc = pbc_resolve(bundles, site, &from, err);
+
+    free(partition);
+    if (rc == 0 && (list = pbc_bundles_format(bundles, err)) == NULL)
+        rc = -1;
+    if (rc == 0 && pbc_slurm_setenv(sp, PBC_VAR_BUNDLES, list) < 0)
+        rc = pbc_fail(err, PBC_EXIT_FAILED, "cannot set %s in the script's environment",
+                      PBC_VAR_BUNDLES);
+    free(list);
+    return rc;
+}
+
 /* Before the first line of the script: the bundles may have changed since they were submitted, so
  * they are looked at again. */
 static int stage_batch(struct spank_handle *sp, const struct pbc_site *site,
@@ -159,6 +180,10 @@ static int stage_batch(struct spank_handle *sp, const struct pbc_site *site,
 
     if (pbc_bundles_parse(list, &bundles, err) < 0)
         return -1;
+    if (settle(sp, site, &bundles, err) < 0) {
+        pbc_bundles_free(&bundles);
+        return -1;
+    }
     verbose = pbc_slurm_getenv(sp, PBC_VAR_VERBOSE);
     nodes = job_nodes(sp, &launch.count, err);
     if (nodes != NULL && pbc_bundles_probe(&bundles, err) == 0 &&

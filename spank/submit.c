@@ -8,6 +8,7 @@
 #include "manifest.h"
 #include "options.h"
 #include "relocate.h"
+#include "resolve.h"
 #include "slurm_port.h"
 #include "store.h"
 
@@ -113,14 +114,17 @@ static int remember(const char *list, const char *asked, int verbose, struct pbc
     return 0;
 }
 
-static int prepare(const char *list, const char *asked, struct pbc_error *err)
+static int prepare(const char *list, const char *asked, int from_job, struct pbc_error *err)
 {
+    struct pbc_where_from from = {
+        .job = from_job, .partition = request.in_job ? getenv("SLURM_JOB_PARTITION") : NULL};
     char *text = NULL;
     char *word = NULL;
     int rc = -1;
 
     pbc_bundles_free(&request.bundles);
     if (pbc_bundles_parse(list, &request.bundles, err) < 0 ||
+        pbc_resolve(&request.bundles, &request.site, &from, err) < 0 ||
         pbc_bundles_probe(&request.bundles, err) < 0)
         goto done;
     text = pbc_bundles_format(&request.bundles, err);
@@ -159,6 +163,9 @@ int pbc_submit_options(int argc, char *const argv[])
         .asked = getenv(PBC_VAR_ASKED),
         .in_job = in_srun && getenv("SLURM_JOB_ID") != NULL,
     };
+    /* sbatch and salloc have decided for the sruns of their job. */
+    if (!wish.in_job && request.site.default_bundle[0] != '\0')
+        wish.site = request.site.default_bundle;
     request.in_job = wish.in_job;
     list = pbc_wish_list(&wish, &asked);
 
@@ -178,13 +185,17 @@ int pbc_submit_options(int argc, char *const argv[])
     }
     /* Its components have job ids and steps of their own, and srun stages for one of them. */
     if (request.calls > 1 || getenv("SLURM_HET_SIZE") != NULL) {
+        if (list == wish.site) { /* nobody has asked for it */
+            forget();
+            return 0;
+        }
         pbc_slurm_error("bundles cannot be staged for heterogeneous jobs; submit the components "
                         "as jobs, or give --pbcast-bundle=none");
         return -1;
     }
     if (pbc_wish_verbose(pbc_option_verbose().text, wish.in_job ? getenv(PBC_VAR_VERBOSE) : NULL,
                          getenv(PBC_VAR_VERBOSE_TWIN), &request.verbose, &err) < 0 ||
-        prepare(list, asked, &err) < 0)
+        prepare(list, asked, list == wish.bundles, &err) < 0)
         return refuse(&err);
     request.active = 1;
     return 0;
@@ -232,6 +243,28 @@ static void warn_of_credential(int64_t seconds)
                                        : "Use sbatch, which stages before it makes steps");
 }
 
+/* Names that mean one thing in one partition and another in others, now that it is known. */
+static int settle(uint32_t job, struct pbc_error *err)
+{
+    struct pbc_where_from from = {.job = 1};
+    char *partition;
+    int rc;
+
+    if (!pbc_resolve_floats(&request.bundles))
+        return 0;
+    partition = pbc_slurm_job_partition(job);
+    if (partition == NULL)
+        return pbc_fail(err, PBC_EXIT_FAILED, "cannot learn the partition of job %u from slurmctld",
+                        job);
+    from.partition = partition;
+    rc = pbc_resolve(&request.bundles, &request.site, &from, err) < 0 ||
+                 pbc_bundles_probe(&request.bundles, err) < 0
+             ? -1
+             : 0;
+    free(partition);
+    return rc;
+}
+
 static int stage(struct spank_handle *sp, char *set, struct pbc_error *err)
 {
     struct pbc_step step;
@@ -250,6 +283,10 @@ static int stage(struct spank_handle *sp, char *set, struct pbc_error *err)
         return pbc_fail(err, PBC_EXIT_FAILED,
                         "cannot learn the nodes of step %u.%u from slurmctld: %s", step.job,
                         step.step, pbc_slurm_reason());
+    if (settle(step.job, err) < 0) {
+        free(nodes);
+        return -1;
+    }
     pbc_bundles_id(&request.bundles, set);
     if (!already_staged(&step, set, nodes)) {
         struct pbc_launch launch = {

@@ -32,6 +32,7 @@ static const char usage[] =
     "                     /dev/shm/pbcast-<uid>, which is made)\n"
     "  --job ID           job id (default: $SLURM_JOB_ID)\n"
     "  --set ID           refuse unless the bundles' set has this name\n"
+    "  --digest N=HEX     refuse unless bundle N (from 1) has this digest (b2sum -l 256)\n"
     "  --address WHICH    interface or SUBNET/BITS that carries the data\n"
     "  --stall SECONDS    silence after which a node counts as lost (20)\n"
     "  --timeout SECONDS  for the whole (600)\n"
@@ -51,6 +52,7 @@ static const char usage[] =
 struct options {
     struct pbc_run_conf conf;
     struct pbc_bundles bundles;
+    char digest[PBC_BUNDLES_MAX][PBC_DIGEST_LEN + 1];
     unsigned long pause_ms;
     int has_pause;
     int has_fence;
@@ -60,6 +62,7 @@ enum {
     STORE = 256,
     JOB,
     SET,
+    DIGEST,
     ADDRESS,
     STALL,
     TIMEOUT,
@@ -78,6 +81,7 @@ static const struct option long_options[] = {
     {"store", required_argument, NULL, STORE},
     {"job", required_argument, NULL, JOB},
     {"set", required_argument, NULL, SET},
+    {"digest", required_argument, NULL, DIGEST},
     {"address", required_argument, NULL, ADDRESS},
     {"stall", required_argument, NULL, STALL},
     {"timeout", required_argument, NULL, TIMEOUT},
@@ -108,6 +112,23 @@ static int number(const char *option, const char *value, unsigned long lo, unsig
     return pbc_parse_number(value, lo, hi, ret) == 0 ? 0 : bad_value(option, value, accepted, err);
 }
 
+static int take_digest(struct options *o, const char *value)
+{
+    const char *equals = strchr(value, '=');
+    char digits[8];
+    unsigned long n;
+
+    if (equals == NULL || equals - value >= (ptrdiff_t)sizeof(digits) ||
+        !pbc_digest_valid(equals + 1))
+        return -1;
+    memcpy(digits, value, (size_t)(equals - value));
+    digits[equals - value] = '\0';
+    if (pbc_parse_number(digits, 1, PBC_BUNDLES_MAX, &n) != 0)
+        return -1;
+    strcpy(o->digest[n - 1], equals + 1);
+    return 0;
+}
+
 static int take_option(struct options *o, int c, const char *value, struct pbc_error *err)
 {
     const char *name = c >= STORE && c <= VERBOSE ? long_options[c - STORE].name : "";
@@ -125,6 +146,10 @@ static int take_option(struct options *o, int c, const char *value, struct pbc_e
     case SET:
         o->conf.set = value;
         return pbc_set_id_valid(value) ? 0 : bad_value(name, value, "32 hexadecimal digits", err);
+    case DIGEST:
+        return take_digest(o, value) == 0
+                   ? 0
+                   : bad_value(name, value, "N=DIGEST, of 64 hexadecimal digits", err);
     case ADDRESS:
         o->conf.address = value;
         return 0;
@@ -189,6 +214,12 @@ static int add_bundles(struct options *o, int argc, char *argv[], struct pbc_err
         }
         for (size_t k = 0; k < one.count; k++)
             o->bundles.item[o->bundles.count++] = one.item[k];
+    }
+    for (size_t i = 0; i < PBC_BUNDLES_MAX; i++) {
+        if (o->digest[i][0] != '\0' && i >= o->bundles.count)
+            return pbc_fail(err, PBC_EXIT_USAGE, "--digest %zu: there is no bundle %zu", i + 1,
+                            i + 1);
+        strcpy(o->bundles.item[i].digest, o->digest[i]);
     }
     return 0;
 }

@@ -86,6 +86,21 @@ static ssize_t fill(struct pbc_source *s, int fd, struct pbc_chunk *c)
     return (ssize_t)len;
 }
 
+/* The digest that the site has pinned. Nothing is published before END. */
+static int check_digest(const struct pbc_bundle *b, const uint8_t digest[PBC_DIGEST_BYTES],
+                        struct pbc_error *err)
+{
+    char hex[PBC_DIGEST_LEN + 1];
+
+    sodium_bin2hex(hex, sizeof(hex), digest, PBC_DIGEST_BYTES);
+    if (b->digest[0] == '\0' || strcmp(hex, b->digest) == 0)
+        return 0;
+    return pbc_fail(err, PBC_EXIT_REFUSED,
+                    "%s: its digest is %s, and the catalogue asks for %s: the file was replaced or "
+                    "damaged, or the catalogue is out of date; tell the administrator",
+                    b->path, hex, b->digest);
+}
+
 static int send_bundle(struct pbc_source *s, unsigned index, int fd, struct pbc_error *err)
 {
     const struct pbc_bundle *b = &s->list->item[index];
@@ -134,6 +149,8 @@ static int send_bundle(struct pbc_source *s, unsigned index, int fd, struct pbc_
     if (pbc_bundle_unchanged(b, fd, err) != 0)
         return -1;
     crypto_generichash_final(&st, end.digest, sizeof(end.digest));
+    if (check_digest(b, end.digest, err) != 0)
+        return -1;
     return queue_small(s, PBC_FRAME_END, index, payload,
                        pbc_end_encode(&end, &s->check, (uint8_t)index, s->key, payload), err);
 }

@@ -171,19 +171,25 @@ int pbc_bundles_probe(struct pbc_bundles *list, struct pbc_error *err)
     return 0;
 }
 
+static const char *word_of(const struct pbc_bundle *b)
+{
+    return b->name != NULL ? b->name : b->path;
+}
+
 char *pbc_bundles_format(const struct pbc_bundles *list, struct pbc_error *err)
 {
     size_t size = 1;
     char *text, *p;
 
     for (size_t i = 0; i < list->count; i++) {
-        if (strchr(list->item[i].path, ',') != NULL) {
+        const char *word = word_of(&list->item[i]);
+
+        if (strchr(word, ',') != NULL) {
             pbc_fail(err, PBC_EXIT_REFUSED,
-                     "bundle %s has a comma in its path, which separates bundles: rename it",
-                     list->item[i].path);
+                     "bundle %s has a comma in its path, which separates bundles: rename it", word);
             return NULL;
         }
-        size += strlen(list->item[i].path) + 1;
+        size += strlen(word) + 1;
     }
     p = text = malloc(size);
     if (text == NULL) {
@@ -193,7 +199,7 @@ char *pbc_bundles_format(const struct pbc_bundles *list, struct pbc_error *err)
     for (size_t i = 0; i < list->count; i++) {
         if (i > 0)
             *p++ = ',';
-        p = stpcpy(p, list->item[i].path);
+        p = stpcpy(p, word_of(&list->item[i]));
     }
     *p = '\0';
     return text;
@@ -240,19 +246,32 @@ void pbc_bundles_id(const struct pbc_bundles *list, char id[PBC_SET_ID_LEN + 1])
         fnv_add_u64(&h, b->size);
         fnv_add_u64(&h, (uint64_t)b->mtime);
         fnv_add_u64(&h, b->inode);
+        fnv_add(&h, b->digest, strlen(b->digest));
     }
     snprintf(id, PBC_SET_ID_LEN + 1, "%016llx%016llx", (unsigned long long)h.hi,
              (unsigned long long)h.lo);
 }
 
+static int is_hex(const char *text, size_t len)
+{
+    return strlen(text) == len && strspn(text, "0123456789abcdef") == len;
+}
+
 int pbc_set_id_valid(const char *id)
 {
-    return strlen(id) == PBC_SET_ID_LEN && strspn(id, "0123456789abcdef") == PBC_SET_ID_LEN;
+    return is_hex(id, PBC_SET_ID_LEN);
+}
+
+int pbc_digest_valid(const char *digest)
+{
+    return is_hex(digest, PBC_DIGEST_LEN);
 }
 
 void pbc_bundles_free(struct pbc_bundles *list)
 {
-    for (size_t i = 0; i < list->count; i++)
+    for (size_t i = 0; i < list->count; i++) {
         free(list->item[i].path);
+        free(list->item[i].name);
+    }
     memset(list, 0, sizeof(*list));
 }

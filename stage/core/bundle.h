@@ -3,6 +3,7 @@
  * LIST is a comma separated list of archive paths in overlay order: later bundles overlay earlier
  * ones. A bundle set is the ordered list of the bundles' identities (path, size, time of last
  * modification, inode); its name is a digest of them, so that a rebuilt bundle is another set.
+ * Where the site has a catalogue an element may be a name (resolve.h).
  */
 #ifndef PBC_BUNDLE_H
 #define PBC_BUNDLE_H
@@ -15,6 +16,7 @@
 #define PBC_BUNDLES_MAX 64   /* bundles in one set */
 #define PBC_PATH_MAX    4096 /* bytes of a path, its NUL included */
 #define PBC_SET_ID_LEN  32   /* lower-case hexadecimal digits */
+#define PBC_DIGEST_LEN  64   /* the same, of a BLAKE2b-256 (b2sum -l 256) */
 
 /* What the first bytes of a file say that it is. */
 enum pbc_format {
@@ -33,6 +35,8 @@ struct pbc_bundle {
     int64_t mtime; /* nanoseconds since the epoch */
     uint64_t inode;
     enum pbc_format format;
+    char *name; /* NAME/VERSION of the site's catalogue (resolve.h), NULL for a path; owned */
+    char digest[PBC_DIGEST_LEN + 1]; /* that the archive must have; "": any */
 };
 
 struct pbc_bundles {
@@ -65,16 +69,20 @@ int pbc_bundles_probe(struct pbc_bundles *list, struct pbc_error *err);
 /* Whether the open file is still what was probed: -1 with PBC_EXIT_REFUSED if not. */
 int pbc_bundle_unchanged(const struct pbc_bundle *b, int fd, struct pbc_error *err);
 
-/* Write the absolute paths as LIST to a string that the caller frees. NULL without memory, or when
- * a resolved path has a comma (err says so). */
+/* Write the absolute paths, and names where bundles have one, as LIST to a string that the caller
+ * frees. NULL without memory, or when a resolved path has a comma (err says so). */
 char *pbc_bundles_format(const struct pbc_bundles *list, struct pbc_error *err);
 
-/* The name of the set: FNV-1a of 128 bits (Fowler, Noll, Vo) over the identities in order. It
- * protects against confusion, not against malice: a user can only confuse his own job. */
+/* The name of the set: FNV-1a of 128 bits (Fowler, Noll, Vo) over the identities in order, with the
+ * digests that are asked for. It protects against confusion, not against malice: a user can only
+ * confuse his own job. */
 void pbc_bundles_id(const struct pbc_bundles *list, char id[PBC_SET_ID_LEN + 1]);
 
 /* 1 if `id` is PBC_SET_ID_LEN lower-case hexadecimal digits and nothing else. */
 int pbc_set_id_valid(const char *id);
+
+/* The same for a digest. */
+int pbc_digest_valid(const char *digest);
 
 void pbc_bundles_free(struct pbc_bundles *list);
 

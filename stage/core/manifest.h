@@ -18,7 +18,6 @@
 
 #define PBC_MANIFEST_VERSION 1
 #define PBC_MANIFEST_MAX     (4u << 20) /* bytes of the text */
-#define PBC_DIGEST_LEN       64         /* hexadecimal digits of a BLAKE2b-256 (b2sum -l 256) */
 #define PBC_DIRS_MAX         16
 
 struct pbc_meta;

@@ -1,5 +1,6 @@
 #include "site.h"
 
+#include "catalog.h"
 #include "store.h"
 #include "text.h"
 
@@ -146,6 +147,40 @@ static int set_address(struct pbc_site *site, const char *value)
     return 0;
 }
 
+static int set_catalog(struct pbc_site *site, const char *value)
+{
+    return set_file(site->catalog, value);
+}
+
+/* Nobody's working directory is meant: names or absolute paths. */
+static int set_default_bundle(struct pbc_site *site, const char *value)
+{
+    struct pbc_bundles list;
+    int good =
+        strlen(value) < sizeof(site->default_bundle) && pbc_bundles_parse(value, &list, NULL) == 0;
+
+    if (!good)
+        return -1;
+    for (size_t i = 0; i < list.count; i++) {
+        const char *word = list.item[i].path;
+
+        good = good && (word[0] == '/' || pbc_catalog_is_name(word));
+    }
+    pbc_bundles_free(&list);
+    if (!good)
+        return -1;
+    strcpy(site->default_bundle, value);
+    return 0;
+}
+
+static int set_allow_user_bundles(struct pbc_site *site, const char *value)
+{
+    if (strcmp(value, "yes") != 0 && strcmp(value, "no") != 0)
+        return -1;
+    site->allow_user_bundles = value[0] == 'y';
+    return 0;
+}
+
 static int set_timeout(struct pbc_site *site, const char *value)
 {
     unsigned long n;
@@ -186,6 +221,10 @@ static const struct key {
     {"srun", set_srun, "the absolute path of a file"},
     {"mpi", set_mpi, "pmix, pmix_v3, pmix_v4 or pmix_v5"},
     {"address", set_address, "the name of a network interface, SUBNET/BITS, or nothing"},
+    {"catalog", set_catalog, "the absolute path of a file"},
+    {"default_bundle", set_default_bundle,
+     "a list of absolute paths and names of the catalogue, with commas between them"},
+    {"allow_user_bundles", set_allow_user_bundles, "yes or no"},
     {"timeout", set_timeout, "seconds from 1 to 86400"},
     {"stall", set_stall, "seconds from 2 to 3600"},
     {"max_size", set_max_size, "a number of bytes with an optional K, M, G or T; 0 is no limit"},
@@ -209,6 +248,7 @@ void pbc_site_defaults(struct pbc_site *site)
     strcpy(site->agent, PBC_AGENT_DEFAULT);
     strcpy(site->srun, "/usr/bin/srun");
     strcpy(site->mpi, "pmix");
+    site->allow_user_bundles = 1;
     site->timeout = 600;
     site->stall = 20;
     site->max_size = (uint64_t)64 << 30;
@@ -231,7 +271,8 @@ int pbc_site_parse(int argc, char *const argv[], struct pbc_site *site, struct p
         if (k == NKEYS)
             return pbc_fail(err, PBC_EXIT_USAGE,
                             "unknown key \"%.*s\"; known are store, agent, srun, mpi, address, "
-                            "timeout, stall, max_size, min_free",
+                            "catalog, default_bundle, allow_user_bundles, timeout, stall, "
+                            "max_size, min_free",
                             (int)(len < 64 ? len : 64), argv[i]);
         if (seen[k])
             return pbc_fail(err, PBC_EXIT_USAGE, "%s= is given twice", keys[k].name);

@@ -13,12 +13,15 @@ struct pbc_site {
     char store[PBC_PATH_MAX]; /* store=DIR, absolute, no "..", not "/"; /dev/shm/pbcast */
     char agent[PBC_PATH_MAX]; /* agent=FILE, absolute; where the install put pbcast-stage */
     char srun[PBC_PATH_MAX];  /* srun=FILE, absolute; /usr/bin/srun: what starts the staging step */
-    char mpi[32];      /* mpi=TYPE of the staging step: pmix, pmix_v3, pmix_v4, pmix_v5; pmix */
-    char address[64];  /* address=INTERFACE or SUBNET/BITS that carries data; "" = any */
-    unsigned timeout;  /* timeout=SECONDS for a whole staging run; 1..86400; 600 */
-    unsigned stall;    /* stall=SECONDS of silence after which a peer is lost; 2..3600; 20 */
-    uint64_t max_size; /* max_size=BYTES[K|M|G|T] unpacked by one set; 0 = no limit; 64G */
-    uint64_t min_free; /* min_free=BYTES[K|M|G|T] to leave free in a store; 64M */
+    char mpi[32];     /* mpi=TYPE of the staging step: pmix, pmix_v3, pmix_v4, pmix_v5; pmix */
+    char address[64]; /* address=INTERFACE or SUBNET/BITS that carries data; "" = any */
+    char catalog[PBC_PATH_MAX];        /* catalog=FILE, absolute (catalog.h); "" = none */
+    char default_bundle[PBC_PATH_MAX]; /* default_bundle=LIST without --pbcast-bundle; "" = none */
+    int allow_user_bundles; /* allow_user_bundles=yes|no: not only the catalogue's; yes */
+    unsigned timeout;       /* timeout=SECONDS for a whole staging run; 1..86400; 600 */
+    unsigned stall;         /* stall=SECONDS of silence after which a peer is lost; 2..3600; 20 */
+    uint64_t max_size;      /* max_size=BYTES[K|M|G|T] unpacked by one set; 0 = no limit; 64G */
+    uint64_t min_free;      /* min_free=BYTES[K|M|G|T] to leave free in a store; 64M */
 };
 
 /* The defaults above. */

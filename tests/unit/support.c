@@ -17,9 +17,9 @@
 
 extern char **environ;
 
-int scratch_setup(void **state)
+static int setup_below(const char *template, void **state)
 {
-    char *dir = strdup("/tmp/pbc-test-XXXXXX");
+    char *dir = strdup(template);
 
     if (dir == NULL || mkdtemp(dir) == NULL || chmod(dir, 0755) < 0) {
         free(dir);
@@ -29,6 +29,17 @@ int scratch_setup(void **state)
     return 0;
 }
 
+int scratch_setup(void **state)
+{
+    return setup_below("/tmp/pbc-test-XXXXXX", state);
+}
+
+int root_scratch_setup(void **state)
+{
+    *state = NULL;
+    return geteuid() == 0 ? setup_below("/run/pbc-test-XXXXXX", state) : 0;
+}
+
 int scratch_teardown(void **state)
 {
     char rm[] = "rm", rf[] = "-rf", end[] = "--";
@@ -36,6 +47,8 @@ int scratch_teardown(void **state)
     int status = -1;
     pid_t pid;
 
+    if (*state == NULL)
+        return 0;
     if (posix_spawnp(&pid, rm, NULL, NULL, argv, environ) == 0)
         waitpid(pid, &status, 0);
     free(*state);

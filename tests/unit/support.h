@@ -21,6 +21,9 @@
 int scratch_setup(void **state);
 int scratch_teardown(void **state);
 
+/* The same below directories that nobody but root can write; *state is NULL for another user. */
+int root_scratch_setup(void **state);
+
 /* "<dir>/<name>", valid until the eighth call after this one. */
 const char *in(const char *dir, const char *name);
 

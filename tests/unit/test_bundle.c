@@ -285,12 +285,14 @@ static void the_name_of_a_set_is_fnv1a_of_its_identities(void **state)
     (void)state;
     pbc_bundles_id(&set, id);
     assert_string_equal(id, "6c62272e07bb014262b821756295c58d"); /* the offset basis */
-    set.item[0] = (struct pbc_bundle){one, 123456789, 1700000000123456789, 42, 0};
+    set.item[0] = (struct pbc_bundle){
+        .path = one, .size = 123456789, .mtime = 1700000000123456789, .inode = 42};
     set.count = 1;
     /* the expected names were computed by a program checked against the published vectors */
     pbc_bundles_id(&set, id);
     assert_string_equal(id, "67f22c31c760948bd014ba04acb40964");
-    set.item[1] = (struct pbc_bundle){two, 1, -5, (uint64_t)1 << 63, 0};
+    set.item[1] =
+        (struct pbc_bundle){.path = two, .size = 1, .mtime = -5, .inode = (uint64_t)1 << 63};
     set.count = 2;
     pbc_bundles_id(&set, id);
     assert_string_equal(id, "9b078192088eaa0b5ce861880600d8a0");

@@ -10,6 +10,8 @@
 
 extern char **environ;
 
+#define DIGEST "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
 /* Run the agent with `args`, separated by blanks. Its exit code; what it said on both streams. */
 static int agent(const char *dir, const char *args, char **said)
 {
@@ -56,6 +58,13 @@ static void a_wrong_value_is_named_with_what_is_accepted(void **state)
         {"--job -1", "--job -1: expected"},
         {"--set 123", "--set 123: expected 32 hexadecimal digits"},
         {"--set 0123456789ABCDEF0123456789ABCDEF", "expected 32 hexadecimal digits"},
+        {"--digest 1=ab", "--digest 1=ab: expected N=DIGEST"},
+        {"--digest 0=" DIGEST, "expected N=DIGEST"},
+        {"--digest 65=" DIGEST, "expected N=DIGEST"},
+        {"--digest =" DIGEST, "expected N=DIGEST"},
+        {"--digest 00000000001=" DIGEST, "expected N=DIGEST"},
+        {"--digest " DIGEST, "expected N=DIGEST"},
+        {"--digest 2=" DIGEST " b", "--digest 2: there is no bundle 2"},
         {"--stall 1", "--stall 1: expected a number from 2 to 3600"},
         {"--stall 3601", "--stall 3601: expected"},
         {"--timeout 0", "--timeout 0: expected a number from 1 to 86400"},
@@ -125,10 +134,10 @@ static void help_and_version_are_on_standard_output(void **state)
 /* Every option of the help is understood, and the help has every option. */
 static void the_help_has_every_option(void **state)
 {
-    static const char *const options[] = {"--store",    "--job",         "--set",      "--address",
-                                          "--stall",    "--timeout",     "--fence",    "--pause",
-                                          "--max-size", "--max-entries", "--min-free", "--progress",
-                                          "--verbose",  "--version"};
+    static const char *const options[] = {"--store",    "--job",      "--set",         "--digest",
+                                          "--address",  "--stall",    "--timeout",     "--fence",
+                                          "--pause",    "--max-size", "--max-entries", "--min-free",
+                                          "--progress", "--verbose",  "--version"};
 
     for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
         assert_said(state, "--help", PBC_EXIT_OK, options[i]);

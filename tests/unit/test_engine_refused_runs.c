@@ -110,6 +110,40 @@ static void a_set_that_is_not_the_expected_one_is_refused(void **state)
     assert_refused(n, 3, &o, PBC_EXIT_REFUSED, "changed between the check and the staging");
 }
 
+static void digest_of(const char *path, char hex[2 * PBC_DIGEST_BYTES + 1])
+{
+    uint8_t digest[PBC_DIGEST_BYTES];
+    struct bytes b = {0};
+    char block[4096];
+    ssize_t n;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    assert_true(fd >= 0);
+    while ((n = read(fd, block, sizeof(block))) > 0)
+        bytes_add(&b, block, (size_t)n);
+    close(fd);
+    crypto_generichash(digest, sizeof(digest), b.data, b.len, NULL, 0);
+    sodium_bin2hex(hex, 2 * PBC_DIGEST_BYTES + 1, digest, sizeof(digest));
+    bytes_free(&b);
+}
+
+static void a_bundle_with_another_digest_than_its_pin_is_refused(void **state)
+{
+    struct nodes *n = *state;
+    struct run_options o = {.bundles = {make_tree_bundle(n, "source", "one.tar", ""),
+                                        make_tree_bundle(n, "source2", "two.tgz", "-z")}};
+    char hex[2 * PBC_DIGEST_BYTES + 1], args[100];
+    struct run r;
+
+    digest_of(o.bundles[0], hex);
+    snprintf(args, sizeof(args), "--digest 2=%s", hex);
+    o.args = args;
+    assert_refused(n, 4, &o, PBC_EXIT_REFUSED, "two.tgz: its digest is");
+    args[strlen("--digest ")] = '1';
+    run_all(n, &r, 4, &o);
+    assert_run(&r, 0, "");
+}
+
 static void a_bundle_over_the_limits_is_refused(void **state)
 {
     struct nodes *n = *state;
@@ -298,6 +332,7 @@ int main(void)
         TEST(a_hostile_bundle_is_refused_on_all_nodes),
         TEST(a_bundle_that_is_missing_or_no_archive_is_refused),
         TEST(a_set_that_is_not_the_expected_one_is_refused),
+        TEST(a_bundle_with_another_digest_than_its_pin_is_refused),
         TEST(a_bundle_over_the_limits_is_refused),
         TEST(a_bundle_written_to_while_it_is_read_is_refused),
         TEST(a_bundle_truncated_while_it_is_read_is_refused),

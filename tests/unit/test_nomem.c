@@ -3,6 +3,7 @@
 #include "support.h"
 
 #include "bundle.h"
+#include "catalog.h"
 #include "manifest.h"
 #include "meta.h"
 #include "relocate.h"
@@ -100,6 +101,25 @@ static void lists_of_bundles(void **state)
 }
 
 #define SET "0123456789abcdef0123456789abcdef"
+
+static int catalogues(void)
+{
+    static const char text[] =
+        "pbcast-catalog=1\nbundle=a/1\npath=/x\ndigest=" SET SET "\ndefault-in=p\ndescription=d\n";
+    struct pbc_catalog cat;
+    int rc = pbc_catalog_parse(text, strlen(text), &cat, &err);
+
+    assert_int_equal(cat.count, rc == 0);
+    pbc_catalog_free(&cat);
+    return rc;
+}
+
+static void the_sites_catalogue(void **state)
+{
+    (void)state;
+    each_allocation_fails(catalogues);
+}
+
 #define TEXT                                                                                       \
     "pbcast-manifest=1\nset=" SET "\nnodes=n\nlibdir=lib\nlibdir=lib64\nbundle=" SET SET " 1 2 "   \
     "/a\n"
@@ -290,6 +310,7 @@ int main(void)
         cmocka_unit_test(manifests_of_what_was_found),
         cmocka_unit_test(relocations),
         cmocka_unit_test(configurations_of_bundles),
+        cmocka_unit_test(the_sites_catalogue),
         cmocka_unit_test(listing_a_store),
         cmocka_unit_test(removing_a_tree),
     };

@@ -35,6 +35,7 @@ int fake_setup(void **state)
         "SLURM_PBCAST_SET",
         "SLURM_PBCAST_STEP",
         "SLURM_JOB_ID",
+        "SLURM_JOB_PARTITION",
         "SLURM_CONF",
         "SLURM_SPANK__SLURM_SPANK_OPTION_pbcast_pbcast_bundle",
         "SLURM_SPANK__SLURM_SPANK_OPTION_pbcast_pbcast_verbose",
@@ -206,6 +207,13 @@ char *pbc_slurm_step_nodes(uint32_t job, uint32_t step, uint32_t *ret_count)
     fake.asked++;
     *ret_count = fake.count;
     return fake.nodes != NULL ? strdup(fake.nodes) : NULL;
+}
+
+char *pbc_slurm_job_partition(uint32_t job)
+{
+    (void)job;
+    fake.asked++;
+    return fake.partition == NULL ? NULL : strdup(fake.partition);
 }
 
 const char *pbc_slurm_reason(void)

@@ -21,6 +21,7 @@ struct fake {
     char info[4096];
     const char *nodes; /* of the step, from slurmctld; NULL: no answer */
     uint32_t count;
+    const char *partition;        /* of the job; NULL: no answer */
     int asked;                    /* how often slurmctld was */
     enum pbc_job_state state[16]; /* by job id */
     int registered;

@@ -218,6 +218,35 @@ static void command_with_an_address_and_all_bundles(void **state)
     pbc_words_free(words);
 }
 
+static void command_with_pinned_bundles(void **state)
+{
+    static const char digest[] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+    char **words;
+    int at;
+
+    (void)state;
+    strcpy(bundles.item[1].digest, digest);
+    words = pbc_launch_argv(&launch, 300, 0);
+    assert_non_null(words);
+    at = has(words, "--digest");
+    assert_true(at > 0);
+    assert_memory_equal(words[at + 1], "2=", 2);
+    assert_string_equal(words[at + 1] + 2, digest);
+    assert_string_equal(words[at + 2], "--");
+    pbc_words_free(words);
+    for (size_t i = 0; i < PBC_BUNDLES_MAX; i++)
+        strcpy(bundles.item[i].digest, digest);
+    bundles.count = PBC_BUNDLES_MAX;
+    for (size_t i = 0; i < PBC_BUNDLES_MAX; i++)
+        bundles.item[i].path = bundles.item[0].path;
+    words = pbc_launch_argv(&launch, 300, 0);
+    assert_non_null(words);
+    assert_null(words[has(words, "--") + 1 + PBC_BUNDLES_MAX]);
+    pbc_words_free(words);
+    for (size_t i = 0; i < PBC_BUNDLES_MAX; i++)
+        bundles.item[i].digest[0] = '\0';
+}
+
 static void environment_is_built_from_nothing(void **state)
 {
     static const char *const hostile[] = {
@@ -587,6 +616,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(command, setup),
         cmocka_unit_test_setup(command_of_one_node, setup),
+        cmocka_unit_test_setup(command_with_pinned_bundles, setup),
         cmocka_unit_test_setup(command_with_an_address_and_all_bundles, setup),
         cmocka_unit_test_setup(environment_is_built_from_nothing, setup),
         cmocka_unit_test_setup(environment_with_another_configuration, setup),

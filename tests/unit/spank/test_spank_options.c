@@ -50,6 +50,13 @@ static void the_list_that_counts(void **state)
          {.option = {"j", 1}, .bundles = "/j", .asked = "j"},
          "j",
          "j"},
+        {"the site's", {.site = "s"}, "s", "s"},
+        {"the twin before the site's", {.site = "s", .twin = "t"}, "t", "t"},
+        {"none before the site's", {.site = "s", .twin = "none"}, NULL, NULL},
+        {"none on the command line before the site's",
+         {.option = {"none", 0}, .site = "s"},
+         NULL,
+         NULL},
         {"an empty list is asked for", {.option = {"", 0}, .twin = "t"}, "", ""},
     };
 

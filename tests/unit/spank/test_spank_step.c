@@ -23,7 +23,7 @@ static char *words[] = {store_key};
 static struct {
     int calls, rc, in_client, verbose;
     uint32_t count;
-    char nodes[256], set[PBC_SET_ID_LEN + 1], conf[64];
+    char nodes[256], set[PBC_SET_ID_LEN + 1], conf[64], digest[PBC_DIGEST_LEN + 1];
 } step;
 
 static void manifest(const char *set)
@@ -48,6 +48,7 @@ int pbc_launch(const struct pbc_launch *l, struct pbc_error *err)
     step.count = l->count;
     strcpy(step.nodes, l->nodes);
     strcpy(step.set, l->set);
+    strcpy(step.digest, l->bundles->item[0].digest);
     strcpy(step.conf, l->slurm_conf != NULL ? l->slurm_conf : "");
     if (step.rc < 0)
         return pbc_fail(err, PBC_EXIT_PEER, "node n2: lost");
@@ -374,6 +375,43 @@ static void bundles_that_have_gone(void **state)
     assert_logged("a.tar.gz");
 }
 
+static void the_pins_of_a_script_are_the_catalogues(void **state)
+{
+    static const char pin[] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+    char dir[] = "/run/pbc-test-XXXXXX", key[64], no[] = "allow_user_bundles=no", text[10000];
+    char *argv[] = {store_key, key, no};
+
+    if (geteuid() != 0)
+        skip();
+    assert_non_null(mkdtemp(dir));
+    assert_int_equal(chmod(dir, 0755), 0);
+    snprintf(key, sizeof(key), "catalog=%s/c", dir);
+    snprintf(text, sizeof(text),
+             "pbcast-catalog=1\nbundle=a/1\npath=%s/a.tar.gz\ndigest=%s\ndefault-in=fast\n",
+             (const char *)*state, pin);
+    make_file(key + strlen("catalog="), text, strlen(text));
+    batch(state);
+    fake_setenv("SLURM_PBCAST_BUNDLES", "a");
+    fake_setenv("SLURM_JOB_PARTITION", "fast");
+    assert_int_equal(pbc_step_task(SP, 3, argv), 0);
+    assert_string_equal(step.digest, pin);
+    assert_string_equal(fake_getenv("SLURM_PBCAST_BUNDLES"), "a/1");
+    /* a path that the environment has brought past the site's rule, a name that is gone, a
+     * catalogue that somebody else could have written */
+    fake_setenv("SLURM_PBCAST_BUNDLES", in(*state, "a.tar.gz"));
+    assert_int_equal(pbc_step_task(SP, 3, argv), -1);
+    assert_logged("of its catalogue only");
+    fake_setenv("SLURM_PBCAST_BUNDLES", "a/2");
+    assert_int_equal(pbc_step_task(SP, 3, argv), -1);
+    assert_logged("no a/2; near it are a/1");
+    assert_int_equal(chmod(dir, 0777), 0);
+    assert_int_equal(pbc_step_task(SP, 3, argv), -1);
+    assert_logged("can be written by others");
+    assert_int_equal(step.calls, 1);
+    unlink(key + strlen("catalog="));
+    rmdir(dir);
+}
+
 static void node_lists_that_are_none(void **state)
 {
     static const char *const table[][2] = {
@@ -416,6 +454,7 @@ int main(void)
         cmocka_unit_test_setup(the_script_does_not_start_when_staging_fails, setup),
         cmocka_unit_test_setup(the_script_does_not_start_without_a_manifest, setup),
         cmocka_unit_test_setup(bundles_that_have_gone, setup),
+        cmocka_unit_test_setup(the_pins_of_a_script_are_the_catalogues, setup),
         cmocka_unit_test_setup(node_lists_that_are_none, setup),
     };
 

@@ -25,6 +25,7 @@ static struct {
     int in_client, verbose;
     uint32_t job, count;
     char set[PBC_SET_ID_LEN + 1], nodes[64], first[PBC_PATH_MAX], conf[64];
+    char digest[PBC_DIGEST_LEN + 1];
 } step;
 
 int pbc_launch(const struct pbc_launch *l, struct pbc_error *err)
@@ -37,6 +38,7 @@ int pbc_launch(const struct pbc_launch *l, struct pbc_error *err)
     strcpy(step.set, l->set);
     strcpy(step.nodes, l->nodes);
     strcpy(step.first, l->bundles->item[0].path);
+    strcpy(step.digest, l->bundles->item[0].digest);
     strcpy(step.conf, l->slurm_conf != NULL ? l->slurm_conf : "");
     return step.rc == 0 ? 0 : pbc_fail(err, PBC_EXIT_NOSPACE, "node n2: no space");
 }
@@ -411,6 +413,120 @@ static void heterogeneous_jobs(void **state)
     assert_log_lines(2);
 }
 
+/* ---- the site's catalogue ---- */
+
+#define PIN "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+static char catalog_key[256], default_key[64] = "default_bundle=python";
+static char *site_words[] = {store_key, catalog_key, default_key};
+
+/* python/1 and python/2 are a.tar.gz, python/2 in partition "fast". NULL without root. */
+static const char *make_catalog(void **state)
+{
+    static char path[64];
+    char dir[] = "/run/pbc-test-XXXXXX";
+    char text[10000];
+
+    if (geteuid() != 0)
+        return NULL;
+    assert_non_null(mkdtemp(dir));
+    assert_int_equal(chmod(dir, 0755), 0);
+    snprintf(path, sizeof(path), "%s/catalog", dir);
+    snprintf(catalog_key, sizeof(catalog_key), "catalog=%s", path);
+    snprintf(text, sizeof(text),
+             "pbcast-catalog=1\nbundle=python/1\ndefault=yes\npath=%s/a.tar.gz\ndigest=" PIN
+             "\nbundle=python/2\ndefault-in=fast\npath=%s/b.tar.gz\ndigest=" PIN "\n",
+             (const char *)*state, (const char *)*state);
+    make_file(path, text, strlen(text));
+    return path;
+}
+
+static void forget_catalog(const char *path)
+{
+    char dir[64];
+
+    unlink(path);
+    snprintf(dir, sizeof(dir), "%s", path);
+    *strrchr(dir, '/') = '\0';
+    rmdir(dir);
+}
+
+static int site_hook(int argc)
+{
+    assert_int_equal(pbc_submit_init(), 0);
+    return pbc_submit_options(argc, site_words);
+}
+
+static void names_of_the_catalogue(void **state)
+{
+    const char *path = make_catalog(state);
+
+    if (path == NULL)
+        skip();
+    setenv("PBCAST_BUNDLE", "python/1", 1);
+    assert_int_equal(site_hook(2), 0);
+    assert_string_equal(getenv("SLURM_PBCAST_BUNDLES"), "python/1");
+    assert_int_equal(pbc_submit_stage(SP), 0);
+    assert_string_equal(step.first, in(*state, "a.tar.gz"));
+    assert_string_equal(step.digest, PIN);
+
+    /* the partition is known once there is a job */
+    setenv("PBCAST_BUNDLE", "python", 1);
+    fake.partition = "fast";
+    assert_int_equal(site_hook(2), 0);
+    assert_string_equal(getenv("SLURM_PBCAST_BUNDLES"), "python");
+    assert_int_equal(pbc_submit_stage(SP), 0);
+    assert_string_equal(step.first, in(*state, "b.tar.gz"));
+    fake.partition = "slow";
+    assert_int_equal(site_hook(2), 0);
+    assert_int_equal(pbc_submit_stage(SP), 0);
+    assert_string_equal(step.first, in(*state, "a.tar.gz"));
+    fake.partition = NULL;
+    assert_int_equal(site_hook(2), 0);
+    assert_int_equal(pbc_submit_stage(SP), -1);
+    assert_log_lines(1);
+    assert_logged("partition of job 7");
+
+    setenv("PBCAST_BUNDLE", "pyton", 1);
+    assert_int_equal(site_hook(2), -1);
+    assert_log_lines(2);
+    assert_logged("near it are python/1, python/2");
+    assert_int_equal(chmod(path, 0666), 0);
+    assert_int_equal(site_hook(2), -1);
+    assert_logged("can be written by others");
+    forget_catalog(path);
+}
+
+static void the_sites_default(void **state)
+{
+    const char *path = make_catalog(state);
+
+    if (path == NULL)
+        skip();
+    assert_int_equal(site_hook(3), 0);
+    assert_string_equal(getenv("SLURM_PBCAST_BUNDLES"), "python");
+    setenv("PBCAST_BUNDLE", "none", 1);
+    assert_int_equal(site_hook(3), 0);
+    assert_forgotten();
+    setenv("PBCAST_BUNDLE", in(*state, "b.tar.gz"), 1);
+    assert_int_equal(site_hook(3), 0);
+    assert_string_equal(getenv("SLURM_PBCAST_BUNDLES"), in(*state, "b.tar.gz"));
+    /* in a job whose sbatch has decided on none */
+    fake_setup(NULL);
+    setenv("SLURM_JOB_ID", "7", 1);
+    assert_int_equal(site_hook(3), 0);
+    assert_forgotten();
+    /* nobody has asked for it in a heterogeneous job */
+    fake_setup(NULL);
+    assert_int_equal(site_hook(3), 0);
+    assert_int_equal(pbc_submit_options(3, site_words), 0);
+    assert_forgotten();
+    assert_int_equal(pbc_submit_stage(SP), 0);
+    assert_int_equal(step.calls, 0);
+    assert_log_lines(0);
+    forget_catalog(path);
+}
+
 /* Last: the option stays given. */
 static void the_option_before_all(void **state)
 {
@@ -446,6 +562,8 @@ int main(void)
         cmocka_unit_test_setup(a_job_in_a_job_leaves_the_tree, setup),
         cmocka_unit_test_setup(none_leaves_the_tree, setup),
         cmocka_unit_test_setup(heterogeneous_jobs, setup),
+        cmocka_unit_test_setup(names_of_the_catalogue, setup),
+        cmocka_unit_test_setup(the_sites_default, setup),
         cmocka_unit_test_setup(the_option_before_all, setup),
     };
 
