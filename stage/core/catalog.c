@@ -3,6 +3,7 @@
 #include "text.h"
 #include "trusted.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -113,15 +114,41 @@ static int take_description(struct parser *p, const struct line *l, struct pbc_e
     return take_text(l, &open_entry(p)->description, err);
 }
 
+static int take_profile(struct parser *p, const struct line *l, struct pbc_error *err)
+{
+    char name[16] = "";
+
+    memcpy(name, l->value, l->len < sizeof(name) ? l->len : sizeof(name) - 1);
+    open_entry(p)->has_profile = 1;
+    if (pbc_profile_from_name(name, &open_entry(p)->profile) < 0)
+        return wrong(l, err, "one of " PBC_PROFILE_NAMES " is needed");
+    return 0;
+}
+
+static int take_variable(struct parser *p, const struct line *l, enum pbc_env_kind kind,
+                         struct pbc_error *err)
+{
+    char *text = strndup(l->value, l->len);
+    int rc = text == NULL ? -1 : pbc_variables_read(&open_entry(p)->vars, kind, text);
+
+    if (text == NULL || (rc < 0 && errno == ENOMEM))
+        pbc_fail(err, PBC_EXIT_FAILED, "no memory for the catalogue");
+    else if (rc < 0 && errno == EPERM)
+        wrong(l, err, "no bundle may touch this variable");
+    else if (rc < 0)
+        wrong(l, err,
+              errno == E2BIG ? "too many variables" : "NAME=VALUE is needed (NAME for unset)");
+    free(text);
+    return rc;
+}
+
 static const struct {
     const char *name;
     int (*take)(struct parser *p, const struct line *l, struct pbc_error *err);
 } keys[] = {
-    {"path", take_path},
-    {"digest", take_digest},
-    {"default", take_default},
-    {"default-in", take_partitions},
-    {"description", take_description},
+    {"path", take_path},       {"digest", take_digest},
+    {"default", take_default}, {"default-in", take_partitions},
+    {"profile", take_profile}, {"description", take_description},
 };
 #define NKEYS (sizeof(keys) / sizeof(keys[0]))
 
@@ -207,6 +234,9 @@ static int is_key(const struct line *l, const char *key)
 
 static int take_line(struct parser *p, const struct line *l, struct pbc_error *err)
 {
+    enum pbc_env_kind kind;
+    char key[16] = "";
+
     if (!p->versioned) {
         if (!is_key(l, "pbcast-catalog"))
             return pbc_fail(err, PBC_EXIT_FAILED, "line %u: pbcast-catalog=1 must come first",
@@ -218,6 +248,9 @@ static int take_line(struct parser *p, const struct line *l, struct pbc_error *e
     }
     if (is_key(l, "bundle"))
         return take_bundle(p, l, err);
+    memcpy(key, l->key, l->keylen < sizeof(key) ? l->keylen : 0);
+    if (p->cat->count > 0 && pbc_variable_kind(key, &kind) == 0)
+        return take_variable(p, l, kind, err);
     for (size_t k = 0; k < NKEYS; k++) {
         if (!is_key(l, keys[k].name))
             continue;
@@ -300,6 +333,7 @@ void pbc_catalog_free(struct pbc_catalog *cat)
         free(cat->entry[i].partitions);
         free(cat->entry[i].path);
         free(cat->entry[i].description);
+        pbc_variables_free(&cat->entry[i].vars);
     }
     free(cat->entry);
     memset(cat, 0, sizeof(*cat));

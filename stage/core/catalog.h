@@ -9,6 +9,8 @@
 
 #include "bundle.h"
 #include "error.h"
+#include "profile.h"
+#include "variable.h"
 
 #include <stddef.h>
 
@@ -24,7 +26,10 @@ struct pbc_catalog_entry {
     char *partitions; /* comma separated: what NAME alone means in jobs there; NULL; owned */
     char *path;       /* absolute; owned */
     char digest[PBC_DIGEST_LEN + 1];
-    char *description; /* "" if there is none; owned */
+    char *description; /* NULL if there is none; owned */
+    int has_profile;   /* else what the bundle says, or is */
+    enum pbc_profile profile;
+    struct pbc_variables vars; /* beside those of the bundle */
 };
 
 struct pbc_catalog {
@@ -34,8 +39,8 @@ struct pbc_catalog {
 
 /* Parse `len` bytes of text. Refused (PBC_EXIT_FAILED, line named): another version, unknown or
  * doubled keys, an entry twice or without path or digest, two defaults of one name, values out of
- * form, more than PBC_CATALOG_ENTRIES, an embedded NUL or other control character. On failure `out`
- * is empty. */
+ * form (variables as in variable.h), more than PBC_CATALOG_ENTRIES, an embedded NUL or other
+ * control character. On failure `out` is empty. */
 int pbc_catalog_parse(const char *text, size_t len, struct pbc_catalog *out, struct pbc_error *err);
 
 /* Read and parse the site's file (trusted.h); err begins with its path. */

@@ -43,7 +43,8 @@ static void what_an_entry_says(void **state)
         parse("# site\n\n" HEAD "\n" ENTRY(
             "python/3.11") "default=yes\n"
                            "default-in=gpu,big-mem\ndescription=Python = 3.11, SciPy\n# end\n"
-                           "bundle=a/b\ndigest=" DIGEST "\npath=/x y"),
+                           "bundle=a/b\ndigest=" DIGEST "\npath=/x y\nprofile=conda\n"
+                           "set=OMP_NUM_THREADS=1\nprepend=PATH=@ROOT@/x\nunset=FOO"),
         0);
     assert_int_equal(cat.count, 2);
     assert_string_equal(cat.entry[0].name, "python");
@@ -56,6 +57,12 @@ static void what_an_entry_says(void **state)
     assert_string_equal(cat.entry[1].path, "/x y");
     assert_null(cat.entry[1].partitions);
     assert_false(cat.entry[1].is_default);
+    assert_false(cat.entry[0].has_profile);
+    assert_true(cat.entry[1].has_profile);
+    assert_int_equal(cat.entry[1].profile, PBC_PROFILE_CONDA);
+    assert_int_equal(cat.entry[0].vars.count, 0);
+    assert_int_equal(cat.entry[1].vars.count, 3);
+    assert_string_equal(cat.entry[1].vars.item[1].value, "@ROOT@/x");
 }
 
 static void an_empty_catalogue_is_one(void **state)
@@ -97,6 +104,14 @@ static void refusals(void **state)
         {HEAD ENTRY("a/1") "default-in=\n", "names of partitions"},
         {HEAD ENTRY("a/1") "default-in=a,,b\n", "names of partitions"},
         {HEAD ENTRY("a/1") "default-in=a,\n", "names of partitions"},
+        {HEAD ENTRY("a/1") "profile=fortran\n", "python, conda"},
+        {HEAD ENTRY("a/1") "profile=pythonpythonpythonpython\n", "python, conda"},
+        {HEAD ENTRY("a/1") "profile=r\nprofile=r\n", "given twice"},
+        {HEAD "set=A=1\n", "unknown key"},
+        {HEAD ENTRY("a/1") "set=A\n", "NAME=VALUE is needed"},
+        {HEAD ENTRY("a/1") "unset=A=1\n", "is needed"},
+        {HEAD ENTRY("a/1") "set=LD_PRELOAD=/x\n", "no bundle may touch"},
+        {HEAD ENTRY("a/1") "prepend=SLURM_CONF=/x\n", "no bundle may touch"},
         {HEAD ENTRY("a/1") "colour=red\n", "line 5: unknown key \"colour\""},
         {HEAD ENTRY("a/1") "nonsense\n", "line 5 is not key=value"},
         {HEAD ENTRY("a/1") "description=a\tb\n", "line 5 has a control character"},

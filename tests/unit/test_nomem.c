@@ -104,8 +104,8 @@ static void lists_of_bundles(void **state)
 
 static int catalogues(void)
 {
-    static const char text[] =
-        "pbcast-catalog=1\nbundle=a/1\npath=/x\ndigest=" SET SET "\ndefault-in=p\ndescription=d\n";
+    static const char text[] = "pbcast-catalog=1\nbundle=a/1\npath=/x\ndigest=" SET SET
+                               "\ndefault-in=p\ndescription=d\nset=A=b\nunset=C\n";
     struct pbc_catalog cat;
     int rc = pbc_catalog_parse(text, strlen(text), &cat, &err);
 
