@@ -1,0 +1,151 @@
+#include "catalog_file.h"
+
+#include "catalog.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static ssize_t read_some(int fd, void *buf, size_t len)
+{
+    ssize_t n;
+
+    do
+        n = read(fd, buf, len);
+    while (n < 0 && errno == EINTR);
+    return n;
+}
+
+char *pbc_catalog_text(const char *path, size_t *ret_len, struct pbc_error *err)
+{
+    char *text = malloc(PBC_CATALOG_MAX + 2);
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+    size_t len = 0;
+    ssize_t n = -1;
+
+    if (text == NULL) {
+        pbc_fail(err, PBC_EXIT_FAILED, "no memory for the catalogue");
+    } else if (fd < 0) {
+        pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot open %s", path);
+    } else {
+        while (len <= PBC_CATALOG_MAX &&
+               (n = read_some(fd, text + len, PBC_CATALOG_MAX + 1 - len)) > 0)
+            len += (size_t)n;
+        if (n < 0)
+            pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot read %s", path);
+        else if (len > PBC_CATALOG_MAX)
+            n = pbc_fail(err, PBC_EXIT_FAILED, "%s is longer than %u bytes", path, PBC_CATALOG_MAX);
+    }
+    if (fd >= 0) {
+        int saved = errno;
+
+        close(fd);
+        errno = saved;
+    }
+    if (n != 0) {
+        free(text);
+        return NULL;
+    }
+    text[len] = '\0';
+    *ret_len = len;
+    return text;
+}
+
+static int write_all(int fd, const char *text, size_t len)
+{
+    while (len > 0) {
+        ssize_t n = write(fd, text, len);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -1;
+        text += n;
+        len -= (size_t)n;
+    }
+    return 0;
+}
+
+int pbc_catalog_replace(const char *path, const char *text, struct pbc_error *err)
+{
+    struct stat st;
+    mode_t mode = stat(path, &st) == 0 ? st.st_mode & 0777 : 0644;
+    char *real = realpath(path, NULL); /* a link stays one */
+    char *temporary = NULL;
+    int fd, rc = -1;
+
+    if (asprintf(&temporary, "%s.new", real != NULL ? real : path) < 0) {
+        free(real);
+        return pbc_fail(err, PBC_EXIT_FAILED, "no memory for the catalogue");
+    }
+    fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0 && errno == EEXIST) {
+        pbc_fail(
+            err, PBC_EXIT_FAILED,
+            "%s exists: another 'pbcast catalog add' is at work, or was killed; remove it then",
+            temporary);
+    } else if (fd < 0) {
+        pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot make %s", temporary);
+    } else {
+        rc = write_all(fd, text, strlen(text)) == 0 && fchmod(fd, mode) == 0 && fsync(fd) == 0 &&
+                     rename(temporary, real != NULL ? real : path) == 0
+                 ? 0
+                 : pbc_fail_errno(err, errno == ENOSPC ? PBC_EXIT_NOSPACE : PBC_EXIT_FAILED,
+                                  "cannot write %s", path);
+        if (rc < 0)
+            unlink(temporary);
+        close(fd);
+    }
+    free(temporary);
+    free(real);
+    return rc;
+}
+
+char *pbc_catalog_without_default(const char *text, const char *name)
+{
+    char *out = malloc(strlen(text) + 1);
+    char *end = out;
+    size_t len = strlen(name);
+    int here = 0;
+
+    if (out == NULL)
+        return NULL;
+    while (*text != '\0') {
+        size_t n = strcspn(text, "\n");
+
+        n += text[n] == '\n';
+        if (strncmp(text, "bundle=", 7) == 0)
+            here = strncmp(text + 7, name, len) == 0 && text[7 + len] == '/';
+        if (!here || strncmp(text, "default=yes\n", n) != 0)
+            end = mempcpy(end, text, n);
+        text += n;
+    }
+    *end = '\0';
+    return out;
+}
+
+int pbc_file_digest(const char *path, char hex[PBC_DIGEST_LEN + 1], struct pbc_error *err)
+{
+    static unsigned char block[1 << 18];
+    unsigned char digest[PBC_DIGEST_LEN / 2];
+    crypto_generichash_state st;
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+    ssize_t n;
+
+    if (fd < 0)
+        return pbc_fail_errno(err, PBC_EXIT_REFUSED, "cannot open %s", path);
+    crypto_generichash_init(&st, NULL, 0, sizeof(digest));
+    while ((n = read_some(fd, block, sizeof(block))) > 0)
+        crypto_generichash_update(&st, block, (size_t)n);
+    if (n < 0)
+        pbc_fail_errno(err, PBC_EXIT_REFUSED, "cannot read %s", path);
+    close(fd);
+    crypto_generichash_final(&st, digest, sizeof(digest));
+    sodium_bin2hex(hex, PBC_DIGEST_LEN + 1, digest, sizeof(digest));
+    return n < 0 ? -1 : 0;
+}

@@ -1,0 +1,391 @@
+#include "cmd_catalog.h"
+
+#include "catalog.h"
+#include "catalog_file.h"
+#include "trusted.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#ifndef PBC_CATALOG_DEFAULT
+#define PBC_CATALOG_DEFAULT "/etc/pbcast/catalog"
+#endif
+
+static const char usage[] =
+    "usage: pbcast catalog [-f FILE] list [NAME]\n"
+    "       pbcast catalog [-f FILE] show NAME[/VERSION]\n"
+    "       pbcast catalog [-f FILE] add [OPTION...] NAME/VERSION BUNDLE\n"
+    "       pbcast catalog [-f FILE] verify [NAME[/VERSION]...]\n"
+    "\n"
+    "The site's catalogue: bundles that --pbcast-bundle takes by name.\n"
+    "\n"
+    "  -f, --file FILE        the catalogue ($PBCAST_CATALOG, else " PBC_CATALOG_DEFAULT ")\n"
+    "  -h, --help\n"
+    "\n"
+    "add reads the bundle, and notes its path and digest; the catalogue is made if there is none:\n"
+    "  --default              what NAME alone means, from now on\n"
+    "  --default-in P[,P...]  the same in jobs of these partitions\n"
+    "  --profile PROFILE      " PBC_PROFILE_NAMES "\n"
+    "  --description TEXT\n"
+    "\n"
+    "verify looks whether srun would trust the file, and whether each bundle is there and has its\n"
+    "digest.\n"
+    "\n"
+    "Exit status: 0 good, 1 failed, 2 usage, 3 no such name, or a bundle that is not as it should\n"
+    "be. See pbcast-catalog(1).\n";
+
+struct request {
+    const char *file;
+    int is_default;
+    const char *partitions;
+    const char *profile;
+    const char *description;
+    char **word; /* what follows the verb */
+    int words;
+};
+
+enum { DEFAULT = 256, DEFAULT_IN, PROFILE, DESCRIPTION };
+
+static const struct option options[] = {
+    {"file", required_argument, NULL, 'f'},
+    {"help", no_argument, NULL, 'h'},
+    {"default", no_argument, NULL, DEFAULT},
+    {"default-in", required_argument, NULL, DEFAULT_IN},
+    {"profile", required_argument, NULL, PROFILE},
+    {"description", required_argument, NULL, DESCRIPTION},
+    {0},
+};
+
+static int fail(const struct pbc_error *err)
+{
+    fprintf(stderr, "pbcast: error: %s\n", err->text);
+    return (int)err->code;
+}
+
+static int usage_error(const char *words)
+{
+    fprintf(stderr, "pbcast: error: %s; see pbcast catalog --help\n", words);
+    return PBC_EXIT_USAGE;
+}
+
+static int load(const struct request *q, struct pbc_catalog *cat, struct pbc_error *err)
+{
+    struct pbc_error why;
+    size_t len;
+    char *text = pbc_catalog_text(q->file, &len, err);
+    int rc;
+
+    if (text == NULL)
+        return -1;
+    rc = pbc_catalog_parse(text, len, cat, &why);
+    free(text);
+    return rc < 0 ? pbc_fail(err, why.code, "%s: %s", q->file, why.text) : 0;
+}
+
+/* ---- list, show ---- */
+
+/* Of this name, or of this name and version. */
+static int selected(const struct pbc_catalog_entry *e, const char *name)
+{
+    size_t len = strlen(e->name);
+
+    return strncmp(name, e->name, len) == 0 &&
+           (name[len] == '\0' || (name[len] == '/' && strcmp(name + len + 1, e->version) == 0));
+}
+
+static int list(const struct request *q)
+{
+    struct pbc_catalog cat;
+    struct pbc_error err;
+    int found = q->words == 0, width = 0;
+
+    if (q->words > 1)
+        return usage_error("list takes one name at most");
+    if (load(q, &cat, &err) < 0)
+        return fail(&err);
+    for (size_t i = 0; i < cat.count; i++) {
+        int n = (int)(strlen(cat.entry[i].name) + strlen(cat.entry[i].version) + 1);
+
+        width = n > width ? n : width;
+    }
+    for (size_t i = 0; i < cat.count; i++) {
+        const struct pbc_catalog_entry *e = &cat.entry[i];
+        int pad = width - (int)(strlen(e->name) + strlen(e->version) + 1);
+
+        if (q->words > 0 && !selected(e, q->word[0]))
+            continue;
+        found = 1;
+        printf("%s/%s%*s %s%s%s%s%s\n", e->name, e->version, pad, "",
+               e->is_default ? "(default) " : "", e->partitions != NULL ? "(default in " : "",
+               e->partitions != NULL ? e->partitions : "", e->partitions != NULL ? ") " : "",
+               e->description != NULL ? e->description : "");
+    }
+    if (!found) {
+        (void)pbc_catalog_find(&cat, q->word[0], NULL, &err);
+        pbc_catalog_free(&cat);
+        return fail(&err);
+    }
+    pbc_catalog_free(&cat);
+    return PBC_EXIT_OK;
+}
+
+static int show(const struct request *q)
+{
+    const struct pbc_catalog_entry *e;
+    struct pbc_catalog cat;
+    struct pbc_error err;
+
+    if (q->words != 1)
+        return usage_error("show takes one name");
+    if (load(q, &cat, &err) < 0)
+        return fail(&err);
+    e = pbc_catalog_find(&cat, q->word[0], NULL, &err);
+    if (e == NULL) {
+        pbc_catalog_free(&cat);
+        return fail(&err);
+    }
+    printf("bundle=%s/%s\npath=%s\ndigest=%s\n", e->name, e->version, e->path, e->digest);
+    if (e->is_default)
+        puts("default=yes");
+    if (e->partitions != NULL)
+        printf("default-in=%s\n", e->partitions);
+    if (e->has_profile)
+        printf("profile=%s\n", pbc_profile_name(e->profile));
+    pbc_variables_write(stdout, &e->vars);
+    if (e->description != NULL)
+        printf("description=%s\n", e->description);
+    pbc_catalog_free(&cat);
+    return PBC_EXIT_OK;
+}
+
+/* ---- verify ---- */
+
+static int verify_entry(const struct pbc_catalog_entry *e, struct pbc_error *err)
+{
+    char digest[PBC_DIGEST_LEN + 1];
+    struct pbc_bundles one;
+    int rc;
+
+    if (pbc_bundles_parse(e->path, &one, err) < 0)
+        return -1;
+    rc = pbc_bundles_probe(&one, err);
+    pbc_bundles_free(&one);
+    if (rc < 0 || pbc_file_digest(e->path, digest, err) < 0)
+        return -1;
+    if (strcmp(digest, e->digest) != 0)
+        return pbc_fail(err, PBC_EXIT_REFUSED, "%s has the digest %s, not %s", e->path, digest,
+                        e->digest);
+    return 0;
+}
+
+static int asked_for(const struct request *q, const struct pbc_catalog_entry *e)
+{
+    for (int i = 0; i < q->words; i++) {
+        if (selected(e, q->word[i]))
+            return 1;
+    }
+    return q->words == 0;
+}
+
+static int verify(const struct request *q)
+{
+    enum pbc_exit code = PBC_EXIT_OK;
+    struct pbc_catalog cat;
+    struct pbc_error err;
+    size_t len;
+    char *text;
+
+    if (load(q, &cat, &err) < 0)
+        return fail(&err);
+    for (int i = 0; i < q->words; i++) {
+        int known = 0;
+
+        for (size_t k = 0; k < cat.count && !known; k++)
+            known = selected(&cat.entry[k], q->word[i]);
+        if (!known) {
+            (void)pbc_catalog_find(&cat, q->word[i], NULL, &err);
+            pbc_catalog_free(&cat);
+            return fail(&err);
+        }
+    }
+    text = pbc_trusted_read(q->file, PBC_CATALOG_MAX, &len, &err);
+    free(text);
+    if (text == NULL)
+        code = (enum pbc_exit)fail(&err);
+    for (size_t i = 0; i < cat.count; i++) {
+        const struct pbc_catalog_entry *e = &cat.entry[i];
+
+        if (!asked_for(q, e))
+            continue;
+        if (verify_entry(e, &err) == 0) {
+            printf("%s/%s: good\n", e->name, e->version);
+        } else {
+            fprintf(stderr, "pbcast: error: %s/%s: %s\n", e->name, e->version, err.text);
+            code = PBC_EXIT_REFUSED;
+        }
+        fflush(stdout);
+    }
+    pbc_catalog_free(&cat);
+    return (int)code;
+}
+
+/* ---- add ---- */
+
+/* The lines of the new entry. NULL with err. */
+static char *lines_of(const struct request *q, struct pbc_error *err)
+{
+    char digest[PBC_DIGEST_LEN + 1], *lines = NULL;
+    struct pbc_bundles one;
+    size_t len;
+    FILE *out;
+
+    if (pbc_bundles_parse(q->word[1], &one, err) < 0)
+        return NULL;
+    if (one.count != 1) {
+        pbc_fail(err, PBC_EXIT_USAGE, "%s: one bundle is needed, without commas", q->word[1]);
+    } else if (pbc_bundles_probe(&one, err) == 0 &&
+               pbc_file_digest(one.item[0].path, digest, err) == 0) {
+        out = open_memstream(&lines, &len);
+        if (out != NULL) {
+            fprintf(out, "\nbundle=%s\npath=%s\ndigest=%s\n", q->word[0], one.item[0].path, digest);
+            if (q->is_default)
+                fputs("default=yes\n", out);
+            if (q->partitions != NULL)
+                fprintf(out, "default-in=%s\n", q->partitions);
+            if (q->profile != NULL)
+                fprintf(out, "profile=%s\n", q->profile);
+            if (q->description != NULL)
+                fprintf(out, "description=%s\n", q->description);
+        }
+        if (out == NULL || fclose(out) != 0) {
+            free(lines);
+            lines = NULL;
+            pbc_fail(err, PBC_EXIT_FAILED, "no memory for the catalogue");
+        }
+    }
+    pbc_bundles_free(&one);
+    return lines;
+}
+
+static int put(const struct request *q, const char *old, const char *lines, struct pbc_error *err)
+{
+    struct pbc_catalog cat;
+    struct pbc_error why;
+    char *text = NULL;
+    int rc;
+
+    if (asprintf(&text, "%s%s%s", old, old[0] != '\0' && old[strlen(old) - 1] != '\n' ? "\n" : "",
+                 lines) < 0)
+        return pbc_fail(err, PBC_EXIT_FAILED, "no memory for the catalogue");
+    if (pbc_catalog_parse(text, strlen(text), &cat, &why) < 0) {
+        free(text);
+        return pbc_fail(err, PBC_EXIT_REFUSED, "%s is left as it is; with the new entry: %s",
+                        q->file, why.text);
+    }
+    pbc_catalog_free(&cat);
+    rc = pbc_catalog_replace(q->file, text, err);
+    free(text);
+    return rc;
+}
+
+static int add(const struct request *q)
+{
+    char *old, *lines, *kept;
+    struct pbc_error err;
+    char name[2 * PBC_CATALOG_NAME];
+    size_t len;
+    int rc;
+
+    if (q->words != 2)
+        return usage_error("add takes NAME/VERSION and a bundle");
+    if (!pbc_catalog_is_name(q->word[0]) || strchr(q->word[0], '/') == NULL)
+        return usage_error("add: NAME/VERSION is of letters, digits and . _ + -, and one slash");
+    if ((q->description != NULL && strpbrk(q->description, "\n\r") != NULL) ||
+        (q->partitions != NULL && strpbrk(q->partitions, "\n\r") != NULL) ||
+        (q->profile != NULL && strpbrk(q->profile, "\n\r") != NULL))
+        return usage_error("add: a value is one line");
+    old = pbc_catalog_text(q->file, &len, &err);
+    if (old == NULL && errno == ENOENT)
+        old = strdup("pbcast-catalog=1\n");
+    if (old == NULL)
+        return fail(&err);
+    lines = lines_of(q, &err);
+    rc = lines == NULL ? -1 : 0;
+    if (rc == 0 && q->is_default) {
+        snprintf(name, sizeof(name), "%.*s", (int)strcspn(q->word[0], "/"), q->word[0]);
+        kept = pbc_catalog_without_default(old, name);
+        if (kept == NULL) {
+            rc = pbc_fail(&err, PBC_EXIT_FAILED, "no memory for the catalogue");
+        } else {
+            free(old);
+            old = kept;
+        }
+    }
+    if (rc == 0)
+        rc = put(q, old, lines, &err);
+    free(lines);
+    free(old);
+    return rc < 0 ? fail(&err) : PBC_EXIT_OK;
+}
+
+/* ---- */
+
+static const struct {
+    const char *verb;
+    int (*fn)(const struct request *q);
+} verbs[] = {{"list", list}, {"show", show}, {"add", add}, {"verify", verify}};
+
+int pbc_cmd_catalog(int argc, char **argv)
+{
+    const char *file = getenv("PBCAST_CATALOG");
+    struct request q = {.file = file != NULL && file[0] != '\0' ? file : PBC_CATALOG_DEFAULT};
+    int only_add = 0;
+    int c;
+
+    optind = 1;
+    while ((c = getopt_long(argc, argv, "f:h", options, NULL)) != -1) {
+        only_add |= c >= DEFAULT;
+        switch (c) {
+        case 'f':
+            q.file = optarg;
+            break;
+        case 'h':
+            fputs(usage, stdout);
+            return PBC_EXIT_OK;
+        case DEFAULT:
+            q.is_default = 1;
+            break;
+        case DEFAULT_IN:
+            q.partitions = optarg;
+            break;
+        case PROFILE:
+            q.profile = optarg;
+            break;
+        case DESCRIPTION:
+            q.description = optarg;
+            break;
+        default:
+            return PBC_EXIT_USAGE; /* getopt has said why */
+        }
+    }
+    if (optind == argc)
+        return usage_error("list, show, add or verify is needed");
+    if (sodium_init() < 0) {
+        fputs("pbcast: error: libsodium does not start\n", stderr);
+        return PBC_EXIT_FAILED;
+    }
+    q.word = argv + optind + 1;
+    q.words = argc - optind - 1;
+    for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
+        if (strcmp(argv[optind], verbs[i].verb) != 0)
+            continue;
+        if (only_add && verbs[i].fn != add)
+            return usage_error("--default, --default-in, --profile and --description go with add");
+        return verbs[i].fn(&q);
+    }
+    return usage_error("list, show, add or verify is needed");
+}
