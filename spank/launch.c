@@ -17,11 +17,12 @@
 /* What Slurm needs around the agents' own time: making the step, starting and ending its tasks. */
 #define GRACE_SECONDS 60
 
-#define WORDS_MAX (64 + 3 * PBC_BUNDLES_MAX)
+#define WORDS 64 /* for a start */
 
 struct words {
     char **item;
     size_t count;
+    size_t room;
     int failed;
 };
 
@@ -29,25 +30,33 @@ static void __attribute__((format(printf, 2, 3))) add(struct words *w, const cha
 {
     va_list ap;
 
-    if (w->failed || w->count + 1 >= WORDS_MAX) {
-        w->failed = 1;
+    if (w->count + 1 == w->room && !w->failed) {
+        char **more = reallocarray(w->item, 2 * w->room, sizeof(*more));
+
+        if (more == NULL) {
+            w->failed = 1;
+        } else {
+            w->item = more;
+            w->room *= 2;
+        }
+    }
+    if (w->failed)
         return;
-    }
     va_start(ap, fmt);
-    if (vasprintf(&w->item[w->count], fmt, ap) < 0) {
-        w->item[w->count] = NULL;
+    if (vasprintf(&w->item[w->count], fmt, ap) < 0)
         w->failed = 1;
-    } else {
+    else
         w->count++;
-    }
+    w->item[w->count] = NULL;
     va_end(ap);
 }
 
 static int words_init(struct words *w)
 {
     w->count = 0;
+    w->room = WORDS;
     w->failed = 0;
-    w->item = calloc(WORDS_MAX, sizeof(*w->item));
+    w->item = calloc(w->room, sizeof(*w->item));
     return w->item == NULL ? -1 : 0;
 }
 
@@ -66,6 +75,35 @@ void pbc_words_free(char **words)
     for (size_t i = 0; words[i] != NULL; i++)
         free(words[i]);
     free(words);
+}
+
+/* What the site's catalogue says of bundle `n`. */
+static void add_catalogue(struct words *w, size_t n, const struct pbc_bundle *b)
+{
+    if (b->digest[0] != '\0') {
+        add(w, "--digest");
+        add(w, "%zu=%s", n, b->digest);
+    }
+    if (b->has_profile) {
+        add(w, "--profile");
+        add(w, "%zu=%s", n, pbc_profile_name(b->profile));
+    }
+    for (size_t i = 0; i < b->vars.count; i++) {
+        const struct pbc_variables one = {.count = 1, .item = &b->vars.item[i]};
+        char *text = NULL;
+        size_t len;
+        FILE *out = open_memstream(&text, &len);
+
+        if (out != NULL)
+            pbc_variables_write(out, "", &one);
+        if (out == NULL || fclose(out) != 0) {
+            w->failed = 1;
+        } else {
+            add(w, "--variable");
+            add(w, "%zu=%.*s", n, (int)strcspn(text, "\n"), text);
+        }
+        free(text);
+    }
 }
 
 char **pbc_launch_argv(const struct pbc_launch *l, unsigned pause_ms, int progress)
@@ -119,12 +157,8 @@ char **pbc_launch_argv(const struct pbc_launch *l, unsigned pause_ms, int progre
     add(&w, "%d", l->verbose);
     add(&w, "--progress");
     add(&w, "%s", progress ? "lines" : "none");
-    for (size_t i = 0; i < l->bundles->count; i++) {
-        if (l->bundles->item[i].digest[0] != '\0') {
-            add(&w, "--digest");
-            add(&w, "%zu=%s", i + 1, l->bundles->item[i].digest);
-        }
-    }
+    for (size_t i = 0; i < l->bundles->count; i++)
+        add_catalogue(&w, i + 1, &l->bundles->item[i]);
     add(&w, "--");
     for (size_t i = 0; i < l->bundles->count; i++)
         add(&w, "%s", l->bundles->item[i].path);

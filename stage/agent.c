@@ -33,6 +33,8 @@ static const char usage[] =
     "  --job ID           job id (default: $SLURM_JOB_ID)\n"
     "  --set ID           refuse unless the bundles' set has this name\n"
     "  --digest N=HEX     refuse unless bundle N (from 1) has this digest (b2sum -l 256)\n"
+    "  --profile N=NAME   profile of bundle N, whatever it says itself\n"
+    "  --variable N=SET   set=NAME=VALUE, prepend=, append= or unset=: variables of bundle N\n"
     "  --address WHICH    interface or SUBNET/BITS that carries the data\n"
     "  --stall SECONDS    silence after which a node counts as lost (20)\n"
     "  --timeout SECONDS  for the whole (600)\n"
@@ -52,7 +54,8 @@ static const char usage[] =
 struct options {
     struct pbc_run_conf conf;
     struct pbc_bundles bundles;
-    char digest[PBC_BUNDLES_MAX][PBC_DIGEST_LEN + 1];
+    struct pbc_bundle said[PBC_BUNDLES_MAX]; /* --digest, --profile, --variable */
+    unsigned long most_said;
     unsigned long pause_ms;
     int has_pause;
     int has_fence;
@@ -63,6 +66,8 @@ enum {
     JOB,
     SET,
     DIGEST,
+    BUNDLE_PROFILE,
+    VARIABLE,
     ADDRESS,
     STALL,
     TIMEOUT,
@@ -82,6 +87,8 @@ static const struct option long_options[] = {
     {"job", required_argument, NULL, JOB},
     {"set", required_argument, NULL, SET},
     {"digest", required_argument, NULL, DIGEST},
+    {"profile", required_argument, NULL, BUNDLE_PROFILE},
+    {"variable", required_argument, NULL, VARIABLE},
     {"address", required_argument, NULL, ADDRESS},
     {"stall", required_argument, NULL, STALL},
     {"timeout", required_argument, NULL, TIMEOUT},
@@ -112,21 +119,62 @@ static int number(const char *option, const char *value, unsigned long lo, unsig
     return pbc_parse_number(value, lo, hi, ret) == 0 ? 0 : bad_value(option, value, accepted, err);
 }
 
-static int take_digest(struct options *o, const char *value)
+/* N=TEXT: what is said of bundle N, and the text. NULL if it has another form. */
+static struct pbc_bundle *of_bundle(struct options *o, const char *value, const char **ret_text)
 {
     const char *equals = strchr(value, '=');
     char digits[8];
     unsigned long n;
 
-    if (equals == NULL || equals - value >= (ptrdiff_t)sizeof(digits) ||
-        !pbc_digest_valid(equals + 1))
-        return -1;
+    if (equals == NULL || equals - value >= (ptrdiff_t)sizeof(digits))
+        return NULL;
     memcpy(digits, value, (size_t)(equals - value));
     digits[equals - value] = '\0';
     if (pbc_parse_number(digits, 1, PBC_BUNDLES_MAX, &n) != 0)
+        return NULL;
+    if (n > o->most_said)
+        o->most_said = n;
+    *ret_text = equals + 1;
+    return &o->said[n - 1];
+}
+
+static int take_digest(struct options *o, const char *value)
+{
+    const char *text;
+    struct pbc_bundle *b = of_bundle(o, value, &text);
+
+    if (b == NULL || !pbc_digest_valid(text))
         return -1;
-    strcpy(o->digest[n - 1], equals + 1);
+    strcpy(b->digest, text);
     return 0;
+}
+
+static int take_profile(struct options *o, const char *value)
+{
+    const char *text;
+    struct pbc_bundle *b = of_bundle(o, value, &text);
+
+    if (b == NULL || pbc_profile_from_name(text, &b->profile) != 0)
+        return -1;
+    b->has_profile = 1;
+    return 0;
+}
+
+static int take_variable(struct options *o, const char *value)
+{
+    const char *text;
+    struct pbc_bundle *b = of_bundle(o, value, &text);
+    char *copy, *rest;
+    enum pbc_env_kind kind;
+    int rc = -1;
+
+    if (b == NULL || (copy = strdup(text)) == NULL)
+        return -1;
+    rest = copy;
+    if (pbc_variable_kind(strsep(&rest, "="), &kind) == 0 && rest != NULL)
+        rc = pbc_variables_read(&b->vars, kind, rest);
+    free(copy);
+    return rc;
 }
 
 static int take_option(struct options *o, int c, const char *value, struct pbc_error *err)
@@ -150,6 +198,17 @@ static int take_option(struct options *o, int c, const char *value, struct pbc_e
         return take_digest(o, value) == 0
                    ? 0
                    : bad_value(name, value, "N=DIGEST, of 64 hexadecimal digits", err);
+    case BUNDLE_PROFILE:
+        return take_profile(o, value) == 0
+                   ? 0
+                   : bad_value(name, value, "N=PROFILE, of " PBC_PROFILE_NAMES, err);
+    case VARIABLE:
+        return take_variable(o, value) == 0
+                   ? 0
+                   : bad_value(name, value,
+                               "N=set=NAME=VALUE, or with prepend, append or unset, of a variable "
+                               "that bundles may touch",
+                               err);
     case ADDRESS:
         o->conf.address = value;
         return 0;
@@ -215,11 +274,17 @@ static int add_bundles(struct options *o, int argc, char *argv[], struct pbc_err
         for (size_t k = 0; k < one.count; k++)
             o->bundles.item[o->bundles.count++] = one.item[k];
     }
-    for (size_t i = 0; i < PBC_BUNDLES_MAX; i++) {
-        if (o->digest[i][0] != '\0' && i >= o->bundles.count)
-            return pbc_fail(err, PBC_EXIT_USAGE, "--digest %zu: there is no bundle %zu", i + 1,
-                            i + 1);
-        strcpy(o->bundles.item[i].digest, o->digest[i]);
+    if (o->most_said > o->bundles.count)
+        return pbc_fail(err, PBC_EXIT_USAGE,
+                        "--digest, --profile or --variable of bundle %lu, but there are %zu",
+                        o->most_said, o->bundles.count);
+    for (size_t i = 0; i < o->bundles.count; i++) {
+        struct pbc_bundle *b = &o->bundles.item[i];
+
+        memcpy(b->digest, o->said[i].digest, sizeof(b->digest));
+        b->has_profile = o->said[i].has_profile;
+        b->profile = o->said[i].profile;
+        b->vars = o->said[i].vars;
     }
     return 0;
 }

@@ -166,6 +166,27 @@ static int fix_r(struct pbc_run *r, struct pbc_manifest *m, struct pbc_error *er
     return pbc_fix_r(r->place.treefd, m->rhome, root, err);
 }
 
+/* What bundle i says of itself, and what the command line says of it. */
+static int describe_bundle(struct pbc_run *r, unsigned i, const struct pbc_unpacked *u,
+                           struct pbc_error *err)
+{
+    static const struct pbc_bundle nothing;
+    const struct pbc_bundles *all = r->conf->bundles;
+    const struct pbc_bundle *said = i < all->count ? &all->item[i] : &nothing;
+    struct pbc_meta meta = u->has_meta ? u->meta : (struct pbc_meta){0};
+
+    if (said->has_profile) {
+        meta.has_profile = true;
+        meta.profile = said->profile;
+    }
+    if (pbc_manifest_add_meta(&r->manifest, i == 0, &meta, err) != 0)
+        return -1;
+    if (said->vars.count == 0)
+        return 0;
+    meta.vars = said->vars;
+    return pbc_manifest_add_meta(&r->manifest, false, &meta, err);
+}
+
 /* What will be published, while a failure can still stop the others: 0, or -1 after the failure. */
 static int describe(struct pbc_run *r)
 {
@@ -188,7 +209,7 @@ static int describe(struct pbc_run *r)
         b->bytes = u->archive_bytes;
         b->files = u->files;
         b->path = (char *)(uintptr_t)u->path;
-        if (pbc_manifest_add_meta(m, i == 0, u->has_meta ? &u->meta : NULL, &err) != 0) {
+        if (describe_bundle(r, i, u, &err) != 0) {
             fail_here(r, &err);
             return -1;
         }

@@ -155,7 +155,7 @@ static int show(const struct request *q)
         printf("default-in=%s\n", e->partitions);
     if (e->has_profile)
         printf("profile=%s\n", pbc_profile_name(e->profile));
-    pbc_variables_write(stdout, &e->vars);
+    pbc_variables_write(stdout, "", &e->vars);
     if (e->description != NULL)
         printf("description=%s\n", e->description);
     pbc_catalog_free(&cat);

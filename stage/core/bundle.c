@@ -272,6 +272,7 @@ void pbc_bundles_free(struct pbc_bundles *list)
     for (size_t i = 0; i < list->count; i++) {
         free(list->item[i].path);
         free(list->item[i].name);
+        pbc_variables_free(&list->item[i].vars);
     }
     memset(list, 0, sizeof(*list));
 }

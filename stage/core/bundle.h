@@ -9,6 +9,8 @@
 #define PBC_BUNDLE_H
 
 #include "error.h"
+#include "profile.h"
+#include "variable.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -37,6 +39,9 @@ struct pbc_bundle {
     enum pbc_format format;
     char *name; /* NAME/VERSION of the site's catalogue (resolve.h), NULL for a path; owned */
     char digest[PBC_DIGEST_LEN + 1]; /* that the archive must have; "": any */
+    int has_profile;                 /* that counts in place of what the bundle says */
+    enum pbc_profile profile;
+    struct pbc_variables vars; /* beside those of the bundle; owned */
 };
 
 struct pbc_bundles {

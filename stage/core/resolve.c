@@ -35,6 +35,15 @@ static int take_entry(struct pbc_bundle *b, const struct pbc_catalog_entry *e, i
     free(b->name);
     b->path = path;
     b->name = name;
+    b->has_profile = e->has_profile;
+    b->profile = e->profile;
+    pbc_variables_free(&b->vars);
+    for (size_t i = 0; i < e->vars.count; i++) {
+        const struct pbc_variable *v = &e->vars.item[i];
+
+        if (pbc_variables_add(&b->vars, v->kind, v->name, v->value) < 0)
+            return pbc_fail(err, PBC_EXIT_FAILED, "no memory for the list of bundles");
+    }
     memcpy(b->digest, e->digest, sizeof(b->digest));
     return 0;
 }

@@ -156,6 +156,15 @@ test_only_the_catalogue_where_the_site_says_so() {
     nothing_left
 }
 
+test_profile_and_variables_of_an_entry_reach_the_tasks() {
+    set_up
+    entry python/3.11 eleven profile=none 'set=GREETING=from the catalogue, @ROOT@/share' 'prepend=PATH=@ROOT@/bin' unset=FOO
+    script 'export FOO=1; srun /bin/sh -c '"'"'echo "$GREETING"; echo "foo=$FOO ld=$LD_LIBRARY_PATH"; hello'"'"
+    batch -N4 --pbcast-bundle=python
+    expect_rc 0 && expect_count 4 "from the catalogue, $STORE/" && expect_count 4 "foo= ld=" &&
+        expect_count 4 "eleven from" && nothing_left
+}
+
 test_a_default_of_a_partition() {
     local default
     set_up

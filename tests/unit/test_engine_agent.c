@@ -64,7 +64,14 @@ static void a_wrong_value_is_named_with_what_is_accepted(void **state)
         {"--digest =" DIGEST, "expected N=DIGEST"},
         {"--digest 00000000001=" DIGEST, "expected N=DIGEST"},
         {"--digest " DIGEST, "expected N=DIGEST"},
-        {"--digest 2=" DIGEST " b", "--digest 2: there is no bundle 2"},
+        {"--digest 2=" DIGEST " b", "of bundle 2, but there are 1"},
+        {"--profile 1=cobol", "--profile 1=cobol: expected N=PROFILE"},
+        {"--profile conda", "expected N=PROFILE"},
+        {"--profile 3=conda a b", "of bundle 3, but there are 2"},
+        {"--variable 1=set=LD_PRELOAD=x", "expected N=set=NAME=VALUE"},
+        {"--variable 1=set=A", "expected N=set=NAME=VALUE"},
+        {"--variable 1=let=A=B", "expected N=set=NAME=VALUE"},
+        {"--variable set=A=B", "expected N=set=NAME=VALUE"},
         {"--stall 1", "--stall 1: expected a number from 2 to 3600"},
         {"--stall 3601", "--stall 3601: expected"},
         {"--timeout 0", "--timeout 0: expected a number from 1 to 86400"},
@@ -134,10 +141,10 @@ static void help_and_version_are_on_standard_output(void **state)
 /* Every option of the help is understood, and the help has every option. */
 static void the_help_has_every_option(void **state)
 {
-    static const char *const options[] = {"--store",    "--job",      "--set",         "--digest",
-                                          "--address",  "--stall",    "--timeout",     "--fence",
-                                          "--pause",    "--max-size", "--max-entries", "--min-free",
-                                          "--progress", "--verbose",  "--version"};
+    static const char *const options[] = {
+        "--store",       "--job",      "--set",      "--digest",  "--profile", "--variable",
+        "--address",     "--stall",    "--timeout",  "--fence",   "--pause",   "--max-size",
+        "--max-entries", "--min-free", "--progress", "--verbose", "--version"};
 
     for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
         assert_said(state, "--help", PBC_EXIT_OK, options[i]);

@@ -14,7 +14,7 @@
 #define DIGEST HEX16 HEX16 HEX16 HEX16
 #define TEXT                                                                                       \
     "pbcast-catalog=1\nbundle=python/3.11\npath=/sw/python.tar\ndigest=" DIGEST                    \
-    "\nbundle=gpu/1\npath=/sw/gpu1.tar\ndigest=" DIGEST                                            \
+    "\nprofile=conda\nset=A=@ROOT@\nbundle=gpu/1\npath=/sw/gpu1.tar\ndigest=" DIGEST               \
     "\nbundle=gpu/2\npath=/sw/gpu2.tar\ndefault-in=fast\ndigest=" DIGEST "\n"
 
 static struct pbc_site site;
@@ -68,6 +68,11 @@ static void names_become_pinned_paths(void **state)
     becomes("python/3.11,/abs/x.tar,./y.tar,../z.tar", "python/3.11,/abs/x.tar,./y.tar,../z.tar");
     assert_string_equal(list.item[1].digest, "");
     assert_null(list.item[1].name);
+    assert_true(list.item[0].has_profile);
+    assert_int_equal(list.item[0].profile, PBC_PROFILE_CONDA);
+    assert_int_equal(list.item[0].vars.count, 1);
+    assert_int_equal(pbc_resolve(&list, &site, &from, &err), 0); /* again */
+    assert_int_equal(list.item[0].vars.count, 1);
 }
 
 static void files_are_files(void **state)

@@ -225,6 +225,10 @@ static void command_with_pinned_bundles(void **state)
     int at;
 
     (void)state;
+    bundles.item[1].has_profile = 1;
+    bundles.item[1].profile = PBC_PROFILE_CONDA;
+    assert_int_equal(pbc_variables_add(&bundles.item[1].vars, PBC_ENV_SET, "A", "b c\n"), 0);
+    assert_int_equal(pbc_variables_add(&bundles.item[1].vars, PBC_ENV_UNSET, "B", NULL), 0);
     strcpy(bundles.item[1].digest, digest);
     words = pbc_launch_argv(&launch, 300, 0);
     assert_non_null(words);
@@ -232,8 +236,15 @@ static void command_with_pinned_bundles(void **state)
     assert_true(at > 0);
     assert_memory_equal(words[at + 1], "2=", 2);
     assert_string_equal(words[at + 1] + 2, digest);
-    assert_string_equal(words[at + 2], "--");
+    assert_string_equal(words[at + 2], "--profile");
+    assert_string_equal(words[at + 3], "2=conda");
+    assert_string_equal(words[at + 4], "--variable");
+    assert_string_equal(words[at + 5], "2=set=A=b c\\012");
+    assert_string_equal(words[at + 7], "2=unset=B");
+    assert_string_equal(words[at + 8], "--");
     pbc_words_free(words);
+    bundles.item[1].has_profile = 0;
+    pbc_variables_free(&bundles.item[1].vars);
     for (size_t i = 0; i < PBC_BUNDLES_MAX; i++)
         strcpy(bundles.item[i].digest, digest);
     bundles.count = PBC_BUNDLES_MAX;
