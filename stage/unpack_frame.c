@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
 /* The frame as libarchive reads it. */
 struct reader {
@@ -59,6 +60,13 @@ static int is_whole(const struct pbc_job *job)
     return job->head.raw <= PBC_CREW_WHOLE;
 }
 
+static int too_much(struct reader *r)
+{
+    return pbc_fail(&r->err, PBC_EXIT_REFUSED,
+                    "corrupt: a frame has more than the %llu bytes of tar that its header says",
+                    (unsigned long long)r->job->head.raw);
+}
+
 /* Decode some more. */
 static int decode(struct reader *r, ZSTD_outBuffer *out)
 {
@@ -71,15 +79,15 @@ static int decode(struct reader *r, ZSTD_outBuffer *out)
     if (r->slice != NULL)
         in = (ZSTD_inBuffer){.src = r->slice->data, .size = r->slice->len, .pos = r->at};
     rc = ZSTD_decompressStream(r->hand->zstd, out, &in);
+    if (ZSTD_isError(rc) && ZSTD_getErrorCode(rc) == ZSTD_error_dstSize_tooSmall)
+        return too_much(r);
     if (ZSTD_isError(rc))
         return pbc_fail(&r->err, PBC_EXIT_REFUSED, "corrupt: not a valid zstd frame (%s)",
                         ZSTD_getErrorName(rc));
     r->at = in.pos;
     r->made += out->pos - had;
     if (r->made > r->job->head.raw)
-        return pbc_fail(&r->err, PBC_EXIT_REFUSED,
-                        "corrupt: a frame has more than the %llu bytes of tar that its header says",
-                        (unsigned long long)r->job->head.raw);
+        return too_much(r);
     if (rc == 0)
         return check_end(r);
     if (r->slice == NULL && out->pos == had)
