@@ -48,12 +48,12 @@ static uint64_t bytes_to_send(struct pbc_run *r)
     return bytes;
 }
 
-static void fill_record(struct pbc_run *r, struct pbc_record *rec, struct pbc_address *address)
+static void fill_record(struct pbc_run *r, struct pbc_record *rec)
 {
     memset(rec, 0, sizeof(*rec));
-    rec->family = address->family;
-    memcpy(rec->address, address->bytes, sizeof(rec->address));
-    rec->port = address->port;
+    rec->family = r->mine.family;
+    memcpy(rec->address, r->mine.bytes, sizeof(rec->address));
+    rec->port = r->mine.port;
     memcpy(rec->node, r->conf->node, strlen(r->conf->node) + 1);
     if (r->rank == 0) {
         memcpy(rec->key, r->key, sizeof(rec->key));
@@ -106,12 +106,12 @@ int pbc_run_dial(struct pbc_run *r, struct pbc_error *err)
 }
 
 /* Exchange the records, take the root's key and shape, and dial the parent. */
-static int meet(struct pbc_run *r, struct pbc_address *mine, struct pbc_error *err)
+static int meet(struct pbc_run *r, struct pbc_error *err)
 {
     uint8_t wire[PBC_RECORD_BYTES];
     struct pbc_record rec;
 
-    fill_record(r, &rec, mine);
+    fill_record(r, &rec);
     pbc_record_encode(&rec, wire);
     if (r->coord->exchange(r->coord, wire, sizeof(wire), r->conf->fence, err) != 0)
         return -1;
@@ -170,7 +170,7 @@ static void tell_user(const struct pbc_run *r)
 }
 
 /* What can fail on one node alone. The others wait for it in the exchange, and hear of it after. */
-static void prepare(struct pbc_run *r, struct pbc_address *mine)
+static void prepare(struct pbc_run *r)
 {
     const struct pbc_run_conf *conf = r->conf;
     struct pbc_error err;
@@ -184,8 +184,8 @@ static void prepare(struct pbc_run *r, struct pbc_address *mine)
         if (r->source == NULL)
             note(r, &err);
     }
-    if (r->size > 1 && (pbc_net_choose(conf->address, conf->node, mine, &err) != 0 ||
-                        (r->listener = pbc_net_listen(mine, 64, &err)) < 0))
+    if (r->size > 1 && (pbc_net_choose(conf->address, conf->node, &r->mine, &err) != 0 ||
+                        (r->listener = pbc_net_listen(&r->mine, 64, &err)) < 0))
         note(r, &err);
 }
 
@@ -212,7 +212,6 @@ static void release(struct pbc_run *r)
 enum pbc_exit pbc_run(const struct pbc_run_conf *conf, struct pbc_coord *coord)
 {
     struct pbc_run *r = calloc(1, sizeof(*r));
-    struct pbc_address mine = {0};
     struct pbc_error err;
     enum pbc_exit code = PBC_EXIT_OK;
 
@@ -229,8 +228,8 @@ enum pbc_exit pbc_run(const struct pbc_run_conf *conf, struct pbc_coord *coord)
     r->began = pbc_now_ms();
     r->listener = r->signals = -1;
     r->place.dirfd = r->place.lockfd = r->place.treefd = -1;
-    prepare(r, &mine);
-    if (meet(r, &mine, &err) != 0) {
+    prepare(r);
+    if (meet(r, &err) != 0) {
         r->failed = 0; /* without the others, only this matters */
         note(r, &err);
     } else {

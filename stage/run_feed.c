@@ -17,6 +17,7 @@
  */
 #include "run_state.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -111,9 +112,25 @@ static int keep(struct pbc_feeding *f, struct pbc_fifo *queue)
     return pbc_fifo_copy(&f->kept, queue);
 }
 
+static struct pbc_chunk *go_to(uint8_t type, uint64_t rank, const struct pbc_msg_move *m)
+{
+    uint8_t payload[PBC_SMALL_MAX];
+    uint32_t len = pbc_move_encode(m, payload);
+    struct pbc_chunk *c = pbc_chunk_small(type, 0, payload, len);
+
+    if (c != NULL)
+        pbc_chunk_set(c, (struct pbc_frame){.type = type, .length = len, .aux = rank});
+    return c;
+}
+
 static void go_round(struct pbc_run *r, struct pbc_peer *p)
 {
-    struct pbc_chunk *leaf = pbc_chunk_small(PBC_FRAME_LEAF, 0, NULL, 0);
+    struct pbc_msg_move here = {.family = r->mine.family, .port = r->mine.port};
+    struct pbc_chunk *leaf;
+
+    memcpy(here.address, r->mine.bytes, sizeof(here.address));
+    memcpy(here.node, r->conf->node, strlen(r->conf->node) + 1);
+    leaf = go_to(PBC_FRAME_LEAF, 0, &here);
 
     if (keep(&r->feeding, &p->conn->stream) != 0) {
         pbc_chunk_unref(leaf);
@@ -219,28 +236,28 @@ static struct pbc_peer *new_fed(struct pbc_feeding *f)
 int pbc_feed_admit(struct pbc_run *r, struct pbc_conn *c)
 {
     struct pbc_feeding *f = &r->feeding;
-    uint8_t wire[PBC_RECORD_BYTES];
-    struct pbc_record rec;
-    struct pbc_error err;
     struct pbc_peer *p;
 
     if (!keeps(f) || c->hs.child >= r->size || !pbc_tree_is_above(r->arity, r->rank, c->hs.child) ||
-        is_fed(f, c->hs.child) ||
-        r->coord->get(r->coord, c->hs.child, wire, sizeof(wire), &err) != 0 ||
-        pbc_record_decode(wire, &rec, &err) != 0 || (p = new_fed(f)) == NULL)
+        is_fed(f, c->hs.child) || (p = new_fed(f)) == NULL)
         return 0;
     p->rank = c->hs.child;
-    memcpy(p->node, rec.node, sizeof(p->node));
+    snprintf(p->node, sizeof(p->node), "of rank %u", p->rank); /* until it says its name */
     p->conn = c;
     p->open = 1;
     return 1;
 }
 
-static int take_claim(struct pbc_run *r, struct pbc_peer *p, uint64_t has, struct pbc_error *err)
+static int take_claim(struct pbc_run *r, struct pbc_peer *p, const struct pbc_chunk *c,
+                      struct pbc_error *err)
 {
     struct pbc_feeding *f = &r->feeding;
+    uint64_t has = c->frame.aux;
+    struct pbc_msg_claim m;
     uint64_t skip;
 
+    if (pbc_claim_decode(c->data, c->frame.length, &m, err) != 0)
+        return -1;
     if (p->claimed || !keeps(f) || has > f->seq || f->seq - has > f->kept.count)
         return protocol("CLAIM", err);
     skip = f->kept.count - (f->seq - has);
@@ -249,6 +266,7 @@ static int take_claim(struct pbc_run *r, struct pbc_peer *p, uint64_t has, struc
     while (skip-- > 0)
         pbc_chunk_unref(pbc_fifo_try(&p->conn->stream));
     p->claimed = 1;
+    memcpy(p->node, m.node, sizeof(p->node));
     p->taken = r->bytes;
     f->came++;
     let_go(r);
@@ -268,29 +286,21 @@ static int take_left(struct pbc_run *r, struct pbc_peer *p, uint64_t n, struct p
 
 /* --- S: told to pass nothing on ------------------------------------------------------------ */
 
-static int send_aux(struct pbc_peer *p, uint8_t type, uint64_t aux)
-{
-    struct pbc_chunk *c = pbc_chunk_small(type, 0, NULL, 0);
-
-    if (c == NULL)
-        return -1;
-    pbc_chunk_set(c, (struct pbc_frame){.type = type, .aux = aux});
-    return pbc_conn_send(p->conn, c);
-}
-
 /* Nobody is still to come: tell all to go on to where the stream comes from. After DONE there is
  * nothing that they could get there. */
 static void become_leaf(struct pbc_run *r)
 {
     struct pbc_feeding *f = &r->feeding;
     struct pbc_peer *from = pbc_feed_from(r);
+    struct pbc_chunk *c;
     uint64_t n = 0;
     int rc = 0;
 
     for (uint32_t i = 0; i < count(r) && !r->done_seen; i++) {
         if (!gets_stream(nth(r, i)))
             continue;
-        rc |= send_aux(nth(r, i), PBC_FRAME_MOVE, from->rank);
+        c = go_to(PBC_FRAME_MOVE, from->rank, &f->elsewhere);
+        rc |= c == NULL ? -1 : pbc_conn_send(nth(r, i)->conn, c);
         nth(r, i)->moved = 1;
         n++;
     }
@@ -315,29 +325,39 @@ static int dial(struct pbc_run *r, struct pbc_error *err)
     return f->from.conn != NULL ? 0 : pbc_fail(err, PBC_EXIT_FAILED, "no memory for a connection");
 }
 
-static int take_move(struct pbc_run *r, struct pbc_peer *p, uint64_t to, struct pbc_error *err)
+static int take_move(struct pbc_run *r, const struct pbc_peer *p, const struct pbc_chunk *c,
+                     struct pbc_error *err)
 {
     struct pbc_feeding *f = &r->feeding;
-    uint8_t wire[PBC_RECORD_BYTES];
-    struct pbc_record rec;
+    uint64_t to = c->frame.aux;
+    struct pbc_msg_move m;
     struct pbc_error why;
 
+    if (pbc_move_decode(c->data, c->frame.length, &m, err) != 0)
+        return -1;
     if (to >= r->size || !pbc_tree_is_above(r->arity, (uint32_t)to, p->rank) || f->leaf_asked ||
         r->done_seen)
         return protocol("MOVE", err);
-    if (r->coord->get(r->coord, (uint32_t)to, wire, sizeof(wire), err) != 0 ||
-        pbc_record_decode(wire, &rec, err) != 0)
-        return -1;
     f->old = f->from.conn; /* it may be this that is being served: closed later */
     memset(&f->from, 0, sizeof(f->from));
     f->from.rank = (uint32_t)to;
-    memcpy(f->from.node, rec.node, sizeof(f->from.node));
-    f->address = (struct pbc_address){.family = rec.family, .port = rec.port};
-    memcpy(f->address.bytes, rec.address, sizeof(rec.address));
+    memcpy(f->from.node, m.node, sizeof(f->from.node));
+    f->address = (struct pbc_address){.family = m.family, .port = m.port};
+    memcpy(f->address.bytes, m.address, sizeof(m.address));
     f->moved = pbc_now_ms();
     if (dial(r, &why) != 0)
         pbc_feed_lost(r, &f->from, &why);
     return 0;
+}
+
+static int say_claim(struct pbc_run *r)
+{
+    uint8_t payload[PBC_SMALL_MAX];
+    struct pbc_msg_claim m;
+
+    memcpy(m.node, r->conf->node, strlen(r->conf->node) + 1);
+    return pbc_conn_send_urgent(r->feeding.from.conn, PBC_FRAME_CLAIM, r->feeding.seq, payload,
+                                pbc_claim_encode(&m, payload));
 }
 
 /* The stream has come to its end, or the connection has just opened. */
@@ -350,7 +370,7 @@ static void look_at_from(struct pbc_run *r, uint64_t now)
         return;
     if (f->from.open && !f->from.claimed) {
         f->from.claimed = 1;
-        if (pbc_conn_send_urgent(f->from.conn, PBC_FRAME_CLAIM, f->seq, NULL, 0) != 0)
+        if (say_claim(r) != 0)
             no_memory(r);
     }
     if (r->done_seen && !f->leaf_asked && f->from.open && !pbc_conn_pending(f->from.conn))
@@ -362,21 +382,21 @@ static void look_at_from(struct pbc_run *r, uint64_t now)
 
 /* --- for the loop -------------------------------------------------------------------------- */
 
-int pbc_feed_frame(struct pbc_run *r, struct pbc_peer *p, const struct pbc_frame *f,
+int pbc_feed_frame(struct pbc_run *r, struct pbc_peer *p, const struct pbc_chunk *c,
                    struct pbc_error *err)
 {
-    switch (f->type) {
+    switch (c->frame.type) {
     case PBC_FRAME_LEAF:
         if (r->feeding.leaf_asked)
             return protocol("LEAF twice", err);
         r->feeding.leaf_asked = 1;
-        return 0;
+        return pbc_move_decode(c->data, c->frame.length, &r->feeding.elsewhere, err);
     case PBC_FRAME_MOVE:
-        return take_move(r, p, f->aux, err);
+        return take_move(r, p, c, err);
     case PBC_FRAME_LEFT:
-        return take_left(r, p, f->aux, err);
+        return take_left(r, p, c->frame.aux, err);
     default:
-        return take_claim(r, p, f->aux, err);
+        return take_claim(r, p, c, err);
     }
 }
 

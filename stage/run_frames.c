@@ -146,7 +146,7 @@ static int from_above(struct pbc_run *r, struct pbc_peer *p, struct pbc_chunk *c
     switch (type) {
     case PBC_FRAME_LEAF:
     case PBC_FRAME_MOVE:
-        rc = pbc_feed_frame(r, p, &c->frame, err);
+        rc = pbc_feed_frame(r, p, c, err);
         pbc_chunk_unref(c);
         return rc;
     case PBC_FRAME_CHECK:
@@ -258,7 +258,7 @@ static int from_child(struct pbc_run *r, struct pbc_peer *p, const struct pbc_ch
     uint32_t most = pbc_tree_subtree(r->arity, r->size, p->rank);
 
     if (c->frame.type == PBC_FRAME_LEFT || c->frame.type == PBC_FRAME_CLAIM)
-        return pbc_feed_frame(r, p, &c->frame, err);
+        return pbc_feed_frame(r, p, c, err);
     if (p < r->child || p >= r->child + r->children)
         return protocol("a frame from the wrong node", err);
     switch (c->frame.type) {

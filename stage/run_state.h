@@ -57,8 +57,9 @@ struct pbc_feeding {
     uint32_t owed;         /* nodes told LEAF that have not answered */
     uint32_t expected;     /* nodes that come, by the answers */
     uint32_t came;
-    int leaf_asked; /* this node is to pass on nothing more, */
-    int leaf;       /* and does not */
+    struct pbc_msg_move elsewhere; /* where those that get it here can have it, then */
+    int leaf_asked;                /* this node is to pass on nothing more, */
+    int leaf;                      /* and does not */
 
     /* Where this node gets it, if not from its parent. */
     struct pbc_peer from;
@@ -89,6 +90,7 @@ struct pbc_run {
     struct pbc_source *source; /* root */
 
     int listener;
+    struct pbc_address mine; /* what it listens at */
     int signals;
     struct pbc_peer parent;
     struct pbc_address parent_address;
@@ -162,7 +164,7 @@ void pbc_feed_pass(struct pbc_run *r, struct pbc_chunk *c);
 
 /* LEAF, MOVE, LEFT or CLAIM has come from the peer: 0, or -1 with err if that is an error of the
  * protocol. */
-int pbc_feed_frame(struct pbc_run *r, struct pbc_peer *p, const struct pbc_frame *f,
+int pbc_feed_frame(struct pbc_run *r, struct pbc_peer *p, const struct pbc_chunk *c,
                    struct pbc_error *err);
 
 /* A proven stranger may want to be fed: 1 if so, the connection is then taken over. */

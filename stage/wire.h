@@ -36,8 +36,8 @@ enum pbc_frame_type {
     PBC_FRAME_DONE = 6,   /* all bundles are sent; no payload */
     PBC_FRAME_COMMIT = 7, /* every node is ready: publish; no payload */
     PBC_FRAME_ABORT = 8,  /* the run failed elsewhere; payload as FAILED */
-    PBC_FRAME_LEAF = 9,   /* pass the stream on to nobody: they get it from me; no payload */
-    PBC_FRAME_MOVE = 10,  /* take the stream from the node of rank `aux`, from here on */
+    PBC_FRAME_LEAF = 9,   /* pass the stream on to nobody: they get it from me, at this address */
+    PBC_FRAME_MOVE = 10,  /* take the stream from that node, of rank `aux`, from here on */
     /* child to parent, summed up on the way */
     PBC_FRAME_HAVE = 32,
     PBC_FRAME_PROGRESS = 33, /* aux = nodes of the subtree that have unpacked everything */
@@ -167,6 +167,24 @@ struct pbc_msg_ready {
 };
 uint32_t pbc_ready_encode(const struct pbc_msg_ready *m, uint8_t *out);
 int pbc_ready_decode(const uint8_t *in, uint32_t len, struct pbc_msg_ready *m,
+                     struct pbc_error *err);
+
+/* LEAF and MOVE: where the stream is to be had, and the name of that node. */
+struct pbc_msg_move {
+    uint8_t family; /* as in the record */
+    uint8_t address[16];
+    uint16_t port;
+    char node[PBC_NODE_MAX];
+};
+uint32_t pbc_move_encode(const struct pbc_msg_move *m, uint8_t *out);
+int pbc_move_decode(const uint8_t *in, uint32_t len, struct pbc_msg_move *m, struct pbc_error *err);
+
+/* CLAIM: who claims. */
+struct pbc_msg_claim {
+    char node[PBC_NODE_MAX];
+};
+uint32_t pbc_claim_encode(const struct pbc_msg_claim *m, uint8_t *out);
+int pbc_claim_decode(const uint8_t *in, uint32_t len, struct pbc_msg_claim *m,
                      struct pbc_error *err);
 
 /* FAILED and ABORT: an error and the node where it happened. */

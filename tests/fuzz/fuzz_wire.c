@@ -83,6 +83,8 @@ MESSAGE(check)
 MESSAGE(begin)
 MESSAGE(have)
 MESSAGE(ready)
+MESSAGE(move)
+MESSAGE(claim)
 
 /* The text comes back cleaned, hence not to the byte. */
 static void failed(const uint8_t *data, size_t size)
@@ -124,7 +126,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size < 1 || size - 1 > PBC_SMALL_MAX)
         return 0;
     size--;
-    switch (*data++ % 10) {
+    switch (*data++ % 12) {
     case 0:
         frame(data, size, 0);
         break;
@@ -151,6 +153,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         break;
     case 8:
         failed(data, size);
+        break;
+    case 9:
+        move(data, size);
+        break;
+    case 10:
+        claim(data, size);
         break;
     default:
         end(data, size);

@@ -91,7 +91,8 @@ static int take_have(const uint8_t *in, uint32_t len, struct pbc_error *err)
 
 static uint32_t make_ready(uint8_t *out)
 {
-    struct pbc_msg_ready m = {.nodes = 1, .files = 2, .bytes = 3, .slowest_us = 4};
+    struct pbc_msg_ready m = {
+        .nodes = 1, .files = 2, .bytes = 3, .slowest_us = 4, .slow = 2, .slow_node = "n3"};
 
     memset(m.slowest, 's', sizeof(m.slowest) - 1);
     return pbc_ready_encode(&m, out);
@@ -105,6 +106,44 @@ static int take_ready(const uint8_t *in, uint32_t len, struct pbc_error *err)
     if (pbc_ready_decode(in, len, &m, err) != 0)
         return -1;
     assert_int_equal(pbc_ready_encode(&m, again), len);
+    assert_memory_equal(in, again, len);
+    return 0;
+}
+
+static uint32_t make_move(uint8_t *out)
+{
+    struct pbc_msg_move m = {.family = 6, .address = {1, 2}, .port = 0x1234, .node = "n7"};
+
+    return pbc_move_encode(&m, out);
+}
+
+static int take_move(const uint8_t *in, uint32_t len, struct pbc_error *err)
+{
+    struct pbc_msg_move m;
+    uint8_t again[PBC_SMALL_MAX];
+
+    if (pbc_move_decode(in, len, &m, err) != 0)
+        return -1;
+    assert_int_equal(pbc_move_encode(&m, again), len);
+    assert_memory_equal(in, again, len);
+    return 0;
+}
+
+static uint32_t make_claim(uint8_t *out)
+{
+    struct pbc_msg_claim m = {.node = "n8"};
+
+    return pbc_claim_encode(&m, out);
+}
+
+static int take_claim(const uint8_t *in, uint32_t len, struct pbc_error *err)
+{
+    struct pbc_msg_claim m;
+    uint8_t again[PBC_SMALL_MAX];
+
+    if (pbc_claim_decode(in, len, &m, err) != 0)
+        return -1;
+    assert_int_equal(pbc_claim_encode(&m, again), len);
     assert_memory_equal(in, again, len);
     return 0;
 }
@@ -131,7 +170,8 @@ static const struct {
 } kinds[] = {
     {"CHECK", make_check, take_check}, {"BEGIN", make_begin, take_begin},
     {"END", make_end, take_end},       {"HAVE", make_have, take_have},
-    {"READY", make_ready, take_ready}, {"FAILED", make_failed, take_failed},
+    {"READY", make_ready, take_ready}, {"MOVE", make_move, take_move},
+    {"CLAIM", make_claim, take_claim}, {"FAILED", make_failed, take_failed},
 };
 #define NKINDS (sizeof(kinds) / sizeof(kinds[0]))
 

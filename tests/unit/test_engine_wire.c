@@ -22,15 +22,15 @@ static const struct {
     {PBC_FRAME_DONE, 1, 0, 0},
     {PBC_FRAME_COMMIT, 1, 0, 0},
     {PBC_FRAME_ABORT, 1, 0, PBC_SMALL_MAX},
-    {PBC_FRAME_LEAF, 1, 0, 0},
-    {PBC_FRAME_MOVE, 1, 0, 0},
+    {PBC_FRAME_LEAF, 1, 0, PBC_SMALL_MAX},
+    {PBC_FRAME_MOVE, 1, 0, PBC_SMALL_MAX},
     {PBC_FRAME_HAVE, 0, 1, PBC_SMALL_MAX},
     {PBC_FRAME_PROGRESS, 0, 1, 0},
     {PBC_FRAME_READY, 0, 1, PBC_SMALL_MAX},
     {PBC_FRAME_COMMITTED, 0, 1, 0},
     {PBC_FRAME_FAILED, 0, 1, PBC_SMALL_MAX},
     {PBC_FRAME_LEFT, 0, 1, 0},
-    {PBC_FRAME_CLAIM, 0, 1, 0},
+    {PBC_FRAME_CLAIM, 0, 1, PBC_SMALL_MAX},
 };
 #define NTYPES (sizeof(types) / sizeof(types[0]))
 
