@@ -74,6 +74,20 @@ int pbc_ledger_bytes(struct pbc_ledger *l, uint64_t size, const char *name, stru
     return 0;
 }
 
+int pbc_ledger_begin_with(struct pbc_ledger *l, uint64_t files, uint64_t bytes,
+                          struct pbc_error *err)
+{
+    if (l->limits.bytes != 0 && bytes > l->limits.bytes)
+        return pbc_fail(
+            err, PBC_EXIT_REFUSED,
+            "the set that this one extends has %llu bytes, over the limit of %llu bytes "
+            "unpacked",
+            (unsigned long long)bytes, (unsigned long long)l->limits.bytes);
+    atomic_store(&l->files, files);
+    atomic_store(&l->bytes, bytes);
+    return 0;
+}
+
 void pbc_ledger_counts(const struct pbc_ledger *l, struct pbc_writer_count *ret)
 {
     ret->entries = atomic_load(&l->entries);

@@ -21,6 +21,10 @@ void pbc_ledger_free(struct pbc_ledger *l);
 int pbc_ledger_member(struct pbc_ledger *l, const char *name, struct pbc_error *err);
 void pbc_ledger_file(struct pbc_ledger *l);
 int pbc_ledger_bytes(struct pbc_ledger *l, uint64_t size, const char *name, struct pbc_error *err);
+/* Before all else: what the tree begins with. -1 with PBC_EXIT_REFUSED if that is over the limit.
+ */
+int pbc_ledger_begin_with(struct pbc_ledger *l, uint64_t files, uint64_t bytes,
+                          struct pbc_error *err);
 void pbc_ledger_counts(const struct pbc_ledger *l, struct pbc_writer_count *ret);
 
 /* Before and after `len` bytes are written to the file `name`. -1 with PBC_EXIT_NOSPACE if they

@@ -13,6 +13,8 @@ uint32_t pbc_check_encode(const struct pbc_msg_check *m, uint8_t *out)
     put(&c, m->set, PBC_SET_ID_LEN);
     put_uint(&c, m->bundles, 4);
     put_uint(&c, m->bytes, 8);
+    for (uint32_t i = 0; i + 1 < m->bundles && i + 1 < PBC_BUNDLES_MAX; i++)
+        put(&c, m->base[i], PBC_SET_ID_LEN);
     return c.at;
 }
 
@@ -27,6 +29,12 @@ int pbc_check_decode(const uint8_t *in, uint32_t len, struct pbc_msg_check *m,
     m->bytes = get_uint(&c, 8);
     if (!pbc_set_id_valid(m->set) || m->bundles == 0 || m->bundles > PBC_BUNDLES_MAX)
         c.bad = 1;
+    for (uint32_t i = 0; !c.bad && i + 1 < m->bundles; i++) {
+        get(&c, m->base[i], PBC_SET_ID_LEN);
+        m->base[i][PBC_SET_ID_LEN] = '\0';
+        if (!pbc_set_id_valid(m->base[i]))
+            c.bad = 1;
+    }
     return finish(&c, "CHECK", err);
 }
 
@@ -68,6 +76,8 @@ static void end_mac(const struct pbc_msg_end *m, const struct pbc_msg_check *che
     crypto_auth_hmacsha256_init(&st, key, PBC_KEY_BYTES);
     crypto_auth_hmacsha256_update(&st, (const uint8_t *)label, sizeof(label) - 1);
     crypto_auth_hmacsha256_update(&st, (const uint8_t *)check->set, PBC_SET_ID_LEN);
+    for (uint32_t i = 0; i + 1 < check->bundles && i + 1 < PBC_BUNDLES_MAX; i++)
+        crypto_auth_hmacsha256_update(&st, (const uint8_t *)check->base[i], PBC_SET_ID_LEN);
     crypto_auth_hmacsha256_update(&st, head, sizeof(head));
     crypto_auth_hmacsha256_update(&st, m->digest, PBC_DIGEST_BYTES);
     crypto_auth_hmacsha256_final(&st, mac);
@@ -112,6 +122,7 @@ uint32_t pbc_have_encode(const struct pbc_msg_have *m, uint8_t *out)
     put_uint(&c, m->have, 4);
     put_uint(&c, m->free, 8);
     put_text(&c, m->tightest);
+    put_uint(&c, m->bases, 8);
     return c.at;
 }
 
@@ -123,6 +134,7 @@ int pbc_have_decode(const uint8_t *in, uint32_t len, struct pbc_msg_have *m, str
     m->have = (uint32_t)get_uint(&c, 4);
     m->free = get_uint(&c, 8);
     get_text(&c, m->tightest, sizeof(m->tightest));
+    m->bases = get_uint(&c, 8);
     if (m->nodes == 0 || m->have > m->nodes)
         c.bad = 1;
     return finish(&c, "HAVE", err);

@@ -85,6 +85,20 @@ int pbc_place_has(const struct pbc_place *p, const char *set)
     return fstatat(p->dirfd, set, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
 }
 
+int pbc_place_base(const struct pbc_place *p, const char *set, unsigned bundles, int *ret_fd,
+                   struct pbc_manifest *ret)
+{
+    if (pbc_manifest_read(p->dirfd, set, ret, NULL) != 0)
+        return 0;
+    *ret_fd = openat(p->dirfd, set, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (*ret_fd >= 0 && ret->nbundles == bundles)
+        return 1;
+    if (*ret_fd >= 0)
+        close(*ret_fd);
+    pbc_manifest_free(ret);
+    return 0;
+}
+
 uint64_t pbc_place_free(const struct pbc_place *p)
 {
     struct statvfs vfs;

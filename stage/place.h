@@ -40,6 +40,11 @@ int pbc_place_lock(struct pbc_place *p, const char *set, struct pbc_error *err);
 int pbc_place_root(const struct pbc_place *p, const char *set, char out[PBC_PATH_MAX],
                    struct pbc_error *err);
 
+/* The tree of `set`, to begin another with: 1 with its descriptor in *ret_fd and its manifest,
+ * which the caller frees; 0 if it is not there, or is of other than `bundles` bundles. */
+int pbc_place_base(const struct pbc_place *p, const char *set, unsigned bundles, int *ret_fd,
+                   struct pbc_manifest *ret);
+
 /* Make the incoming tree; p->treefd is then its descriptor. */
 int pbc_place_begin(struct pbc_place *p, struct pbc_error *err);
 

@@ -32,6 +32,7 @@ void pbc_report_summary(const struct pbc_run *r)
     uint64_t now = pbc_now_ms();
     const char *s = r->check.bundles == 1 ? "" : "s";
     const char *n = r->size == 1 ? "" : "s";
+    char new[24] = "";
     double read = 0;
     uint64_t bytes;
 
@@ -43,13 +44,16 @@ void pbc_report_summary(const struct pbc_run *r)
         return;
     }
     pbc_source_figures(r->source, &read, &bytes);
-    fprintf(stderr,
-            "pbcast: staged %u bundle%s, %llu files, %.0f MiB on %u node%s in %.1f s (start %.1f, "
-            "read %.1f, send %.1f, unpack %.1f, commit %.1f)",
-            r->check.bundles, s, (unsigned long long)r->ready.files, mib(r->ready.bytes), r->size,
-            n, seconds(r->began, now), seconds(r->began, r->first_byte), read,
-            seconds(r->first_byte, r->sent), seconds(r->first_byte, r->all_ready),
-            seconds(r->all_ready, now));
+    if (r->extends > 0)
+        snprintf(new, sizeof(new), " (%u new)", r->check.bundles - r->extends);
+    fprintf(
+        stderr,
+        "pbcast: staged %u bundle%s%s, %llu files, %.0f MiB on %u node%s in %.1f s (start %.1f, "
+        "read %.1f, send %.1f, unpack %.1f, commit %.1f)",
+        r->check.bundles, s, new, (unsigned long long)r->ready.files, mib(r->ready.bytes), r->size,
+        n, seconds(r->began, now), seconds(r->began, r->first_byte), read,
+        seconds(r->first_byte, r->sent), seconds(r->first_byte, r->all_ready),
+        seconds(r->all_ready, now));
     if (r->ready.slow == 1)
         fprintf(stderr, ", went round a slow node (%s)", r->ready.slow_node);
     else if (r->ready.slow > 1)

@@ -226,7 +226,7 @@ enum pbc_exit pbc_run(const struct pbc_run_conf *conf, struct pbc_coord *coord)
     r->size = coord->size;
     r->arity = 1;
     r->began = pbc_now_ms();
-    r->listener = r->signals = -1;
+    r->listener = r->signals = r->base.fd = -1;
     r->place.dirfd = r->place.lockfd = r->place.treefd = -1;
     prepare(r);
     if (meet(r, &err) != 0) {
@@ -246,6 +246,9 @@ enum pbc_exit pbc_run(const struct pbc_run_conf *conf, struct pbc_coord *coord)
     }
     pbc_unpack_free(r->unpack);
     pbc_run_forget_manifest(r);
+    pbc_manifest_free(&r->had);
+    if (r->base.fd >= 0)
+        close(r->base.fd);
     if (r->place.dirfd >= 0)
         pbc_place_close(&r->place);
     /* After a failure the reader may hang in a file system that does not answer; the end of the

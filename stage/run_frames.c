@@ -3,6 +3,7 @@
 #include "tag.h"
 
 #include <string.h>
+#include <unistd.h>
 
 static int protocol(const char *what, struct pbc_error *err)
 {
@@ -10,6 +11,39 @@ static int protocol(const char *what, struct pbc_error *err)
 }
 
 /* --- down ---------------------------------------------------------------------------------- */
+
+/* The tree that this node has said to have. */
+static int begin_with(struct pbc_run *r, struct pbc_error *err)
+{
+    const char *set = r->check.base[r->extends - 1];
+
+    if (!pbc_place_base(&r->place, set, r->extends, &r->base.fd, &r->had))
+        return pbc_fail(err, PBC_EXIT_FAILED, "%s/%s, which this set extends, has gone",
+                        r->place.dir, set);
+    r->base.files = r->had.files;
+    r->base.bytes = r->had.bytes;
+    if (!r->had.rewritten)
+        return 0;
+    if (pbc_place_root(&r->place, set, r->base.old_root, err) != 0)
+        return -1;
+    return pbc_place_root(&r->place, r->check.set, r->base.new_root, err);
+}
+
+void pbc_run_look(struct pbc_run *r)
+{
+    r->has_set = pbc_place_has(&r->place, r->check.set);
+    r->bases = r->has_set ? UINT64_MAX : 0;
+    for (unsigned i = 1; i < r->check.bundles && !r->has_set; i++) {
+        struct pbc_manifest m;
+        int fd;
+
+        if (!pbc_place_base(&r->place, r->check.base[i - 1], i, &fd, &m))
+            continue;
+        pbc_manifest_free(&m);
+        close(fd);
+        r->bases |= (uint64_t)1 << i;
+    }
+}
 
 int pbc_run_unpack(struct pbc_run *r, struct pbc_error *err)
 {
@@ -22,6 +56,11 @@ int pbc_run_unpack(struct pbc_run *r, struct pbc_error *err)
     conf.rootfd = r->place.treefd;
     if (pbc_place_root(&r->place, r->check.set, conf.root, err) != 0)
         return -1;
+    if (r->extends > 0) {
+        if (begin_with(r, err) != 0)
+            return -1;
+        conf.base = &r->base;
+    }
     r->unpack = pbc_unpack_start(&conf, err);
     return r->unpack == NULL ? -1 : 0;
 }
@@ -62,6 +101,11 @@ static int in_order(struct pbc_run *r, const struct pbc_chunk *c, struct pbc_err
         return protocol("a bundle before CHECK or after DONE", err);
     switch (f->type) {
     case PBC_FRAME_BEGIN:
+        if (r->first_byte == 0 && r->rank != 0) { /* the others are in what this node has */
+            if (f->bundle > 0 && f->bundle < r->check.bundles && !(r->bases >> f->bundle & 1))
+                return protocol("BEGIN of a bundle after others that are not here", err);
+            r->extends = r->next_bundle = f->bundle;
+        }
         if (r->in_bundle || f->bundle != r->next_bundle || f->bundle >= r->check.bundles)
             return protocol("BEGIN out of order", err);
         r->in_bundle = 1;
@@ -98,7 +142,7 @@ static int take_check(struct pbc_run *r, const struct pbc_chunk *c, struct pbc_e
         return -1;
     r->checked = 1;
     r->phase = PBC_PHASE_CHECK;
-    r->has_set = pbc_place_has(&r->place, r->check.set);
+    pbc_run_look(r);
     return 0;
 }
 
@@ -225,6 +269,7 @@ static struct pbc_peer *peer_of(struct pbc_run *r, const struct pbc_conn *conn)
 
 void pbc_add_have(struct pbc_msg_have *sum, const struct pbc_msg_have *m)
 {
+    sum->bases = sum->nodes == 0 ? m->bases : sum->bases & m->bases;
     sum->nodes += m->nodes;
     sum->have += m->have;
     if (m->have < m->nodes && (sum->tightest[0] == '\0' || m->free < sum->free)) {

@@ -72,8 +72,11 @@ static void root_probed(struct pbc_run *r)
         return;
     }
     r->check.bundles = (uint32_t)b->count;
-    for (size_t i = 0; i < b->count; i++)
+    for (size_t i = 0; i < b->count; i++) {
         r->check.bytes += b->item[i].size;
+        if (i > 0)
+            pbc_bundles_prefix_id(b, i, r->check.base[i - 1]);
+    }
     r->phase = PBC_PHASE_LOCK;
 }
 
@@ -96,15 +99,25 @@ static void root_check(struct pbc_run *r)
         return;
     }
     r->checked = 1;
-    r->has_set = pbc_place_has(&r->place, r->check.set);
+    pbc_run_look(r);
     r->phase = PBC_PHASE_CHECK;
     pbc_run_dispatch(r, c);
+}
+
+/* Bundles of the longest list that is staged already on all nodes that lack the whole. */
+static unsigned most_in_common(const struct pbc_run *r)
+{
+    unsigned n = r->check.bundles - 1;
+
+    while (n > 0 && !(r->have.bases >> n & 1))
+        n--;
+    return n;
 }
 
 /* Root: all have answered. Nothing to do, no room, or go. */
 static void root_go(struct pbc_run *r)
 {
-    uint64_t need = r->check.bytes + r->conf->limits.min_free;
+    uint64_t need = r->conf->limits.min_free;
     struct pbc_error err;
 
     if (r->have.have == r->have.nodes) {
@@ -112,6 +125,9 @@ static void root_go(struct pbc_run *r)
         tell_all(r, PBC_FRAME_COMMIT);
         return;
     }
+    r->next_bundle = r->extends = most_in_common(r);
+    for (size_t i = r->extends; i < r->conf->bundles->count; i++)
+        need += r->conf->bundles->item[i].size;
     if (r->have.free < need) {
         pbc_fail(&err, PBC_EXIT_NOSPACE,
                  "the store is too small: the bundles alone need %llu bytes (min_free=%llu "
@@ -127,12 +143,12 @@ static void root_go(struct pbc_run *r)
     if (pbc_run_unpack(r, &err) != 0)
         fail_here(r, &err);
     else
-        pbc_source_go(r->source, &r->check);
+        pbc_source_go(r->source, &r->check, r->extends);
 }
 
 static void sum_have_here(struct pbc_run *r)
 {
-    struct pbc_msg_have mine = {.nodes = 1, .have = (uint32_t)r->has_set};
+    struct pbc_msg_have mine = {.nodes = 1, .have = (uint32_t)r->has_set, .bases = r->bases};
 
     mine.free = pbc_place_free(&r->place);
     memcpy(mine.tightest, r->conf->node, strlen(r->conf->node) + 1);
@@ -164,6 +180,22 @@ static int fix_r(struct pbc_run *r, struct pbc_manifest *m, struct pbc_error *er
         return -1;
     m->rewritten = true;
     return pbc_fix_r(r->place.treefd, m->rhome, root, err);
+}
+
+/* With what the set that this one extends has published. */
+static void begin_description(struct pbc_run *r)
+{
+    struct pbc_manifest *m = &r->manifest;
+
+    if (r->extends == 0)
+        return;
+    m->profile = r->had.profile;
+    m->stated = r->had.stated;
+    m->rewritten = r->had.rewritten;
+    m->vars = r->had.vars;
+    memset(&r->had.vars, 0, sizeof(r->had.vars));
+    m->nbundles = r->extends;
+    memcpy(m->bundle, r->had.bundle, r->extends * sizeof(m->bundle[0]));
 }
 
 /* What bundle i says of itself, and what the command line says of it. */
@@ -201,7 +233,8 @@ static int describe(struct pbc_run *r)
     pbc_unpack_counts(r->unpack, &count);
     m->files = count.files;
     m->bytes = count.bytes;
-    for (unsigned i = 0; i < r->check.bundles; i++) {
+    begin_description(r);
+    for (unsigned i = r->extends; i < r->check.bundles; i++) {
         const struct pbc_unpacked *u = pbc_unpack_result(r->unpack, i);
         struct pbc_manifest_bundle *b = &m->bundle[m->nbundles++];
 

@@ -104,6 +104,10 @@ struct pbc_run {
     struct pbc_chunk *check_frame; /* CHECK, for children that connect after it has come */
     int checked;                   /* CHECK has come, or, at the root, was sent */
     int has_set;                   /* on this node */
+    uint64_t bases;                /* what this node has of it, as in HAVE */
+    unsigned extends;              /* bundles of the set that it is to begin with */
+    struct pbc_base base;          /* its tree */
+    struct pbc_manifest had;       /* and what that has published */
     int told_have;
     int told_ready;
     int unpacked;  /* everything, here */
@@ -153,6 +157,9 @@ void pbc_run_from_source(struct pbc_run *r, struct pbc_chunk *c);
 
 /* pbc_conn_handler: a frame has come. */
 int pbc_run_frame(void *run, struct pbc_conn *conn, struct pbc_chunk *chunk, struct pbc_error *err);
+
+/* Look whether this node has the set of r->check, or those that it extends. */
+void pbc_run_look(struct pbc_run *r);
 
 /* --- going round slow nodes (run_feed.c) --- */
 

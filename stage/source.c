@@ -31,6 +31,7 @@ struct pbc_source {
     pthread_cond_t changed;
     enum state state;
     struct pbc_msg_check check; /* once it is READING */
+    unsigned first;
     int failed;
     int ended;
     struct pbc_error error;
@@ -179,7 +180,7 @@ static void *reader(void *arg)
 
     if (rc == 0)
         rc = wait_to_go(s, &err);
-    for (unsigned i = 0; rc == 0 && i < s->list->count; i++) {
+    for (unsigned i = s->first; rc == 0 && i < s->list->count; i++) {
         int fd = open(s->list->item[i].path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 
         if (fd < 0) {
@@ -221,8 +222,9 @@ int pbc_source_probed(struct pbc_source *s)
     return probed;
 }
 
-void pbc_source_go(struct pbc_source *s, const struct pbc_msg_check *check)
+void pbc_source_go(struct pbc_source *s, const struct pbc_msg_check *check, unsigned first)
 {
+    s->first = first;
     s->check = *check; /* the thread waits for the state, and reads it after */
     set_state(s, READING);
 }

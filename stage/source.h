@@ -22,9 +22,9 @@ struct pbc_source *pbc_source_start(struct pbc_bundles *list, struct pbc_pool *p
 /* 1 once the list is probed; a refused bundle is a failure (pbc_source_failed) instead. */
 int pbc_source_probed(struct pbc_source *s);
 
-/* Read, for the set that `check` (copied) names. The identity of each bundle must still be the
- * same, before and after it is read. */
-void pbc_source_go(struct pbc_source *s, const struct pbc_msg_check *check);
+/* Read bundles from number `first` on, for the set that `check` (copied) names. The identity of
+ * each bundle must still be the same, before and after it is read. */
+void pbc_source_go(struct pbc_source *s, const struct pbc_msg_check *check, unsigned first);
 
 /* Readable when the list is probed, a chunk is queued or something has failed. */
 int pbc_source_fd(const struct pbc_source *s);

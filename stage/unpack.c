@@ -72,6 +72,11 @@ void pbc_unpack_fail(struct pbc_unpack *u, unsigned bundle, const struct pbc_err
     settle(u, PBC_UNPACK_FAILED, &named);
 }
 
+void pbc_unpack_fail_before(struct pbc_unpack *u, const struct pbc_error *err)
+{
+    settle(u, PBC_UNPACK_FAILED, err);
+}
+
 void pbc_unpack_done(struct pbc_unpack *u)
 {
     settle(u, PBC_UNPACK_DONE, NULL);
@@ -172,6 +177,7 @@ struct pbc_unpack *pbc_unpack_start(const struct pbc_unpack_conf *conf, struct p
         return NULL;
     }
     u->conf = *conf;
+    u->unwritten = conf->base != NULL; /* see pbc_write_thread */
     pthread_mutex_init(&u->lock, NULL);
     pthread_cond_init(&u->settled, NULL);
     u->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -15,6 +15,7 @@
 #ifndef PBC_UNPACK_H
 #define PBC_UNPACK_H
 
+#include "base.h"
 #include "chunk.h"
 #include "meta.h"
 #include "writer.h"
@@ -31,8 +32,9 @@ struct pbc_unpack;
 struct pbc_unpack_conf {
     int rootfd;              /* where to; borrowed */
     char root[PBC_PATH_MAX]; /* the path that the tree will have: for what bundles have rewritten */
+    const struct pbc_base *base; /* the tree to begin with; borrowed; NULL: an empty one */
     struct pbc_writer_limits limits;
-    unsigned bundles; /* how many will come */
+    unsigned bundles; /* of the set; those of the base do not come */
     unsigned workers; /* most for a bundle of frames; 0: one for each processor */
 };
 

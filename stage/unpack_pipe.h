@@ -27,8 +27,9 @@ struct pbc_unpack {
 
     pthread_mutex_t lock;   /* of what follows, but `result` */
     pthread_cond_t settled; /* a bundle is written, or the state has changed */
-    unsigned unwritten;     /* bundles that the write thread was given and is not done with */
-    int stopped;            /* pbc_unpack_free */
+    unsigned unwritten; /* bundles that the write thread was given and is not done with, the base
+                           among them */
+    int stopped;        /* pbc_unpack_free */
     enum pbc_unpack_state state;
     struct pbc_error error;
 
@@ -49,6 +50,9 @@ la_ssize_t pbc_pieces_next(struct archive *a, void *pieces, const void **ret);
 /* The pipeline has failed, at this bundle. The first failure counts, the others are its
  * consequences. Stops all threads. */
 void pbc_unpack_fail(struct pbc_unpack *u, unsigned bundle, const struct pbc_error *err);
+
+/* The same, before the first bundle. */
+void pbc_unpack_fail_before(struct pbc_unpack *u, const struct pbc_error *err);
 
 /* All is unpacked. */
 void pbc_unpack_done(struct pbc_unpack *u);

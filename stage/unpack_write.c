@@ -138,6 +138,13 @@ void *pbc_write_thread(void *arg)
     unsigned bundle = 0;
     int rc = 0;
 
+    if (u->conf.base != NULL) {
+        if (pbc_base_copy(u->writer, u->conf.base, &err) != 0) {
+            pbc_unpack_fail_before(u, &err);
+            return NULL;
+        }
+        pbc_unpack_wrote(u);
+    }
     while (rc == 0 && (c = pbc_fifo_pop(&u->plain)) != NULL) {
         int done = c->frame.type == PBC_FRAME_DONE;
 

@@ -119,6 +119,8 @@ struct pbc_msg_check {
     char set[PBC_SET_ID_LEN + 1];
     uint32_t bundles;
     uint64_t bytes; /* of all archives */
+    /* The sets that this one extends: of its first i + 1 bundles, as many as it has but one. */
+    char base[PBC_BUNDLES_MAX - 1][PBC_SET_ID_LEN + 1];
 };
 uint32_t pbc_check_encode(const struct pbc_msg_check *m, uint8_t *out);
 int pbc_check_decode(const uint8_t *in, uint32_t len, struct pbc_msg_check *m,
@@ -152,6 +154,7 @@ struct pbc_msg_have {
     uint32_t have;               /* of them, that have the set already */
     uint64_t free;               /* least free bytes of a store among those that have it not */
     char tightest[PBC_NODE_MAX]; /* whose store that is; "" when all have it */
+    uint64_t bases; /* bit i: those that have it not have the set of the first i bundles, i > 0 */
 };
 uint32_t pbc_have_encode(const struct pbc_msg_have *m, uint8_t *out);
 int pbc_have_decode(const uint8_t *in, uint32_t len, struct pbc_msg_have *m, struct pbc_error *err);

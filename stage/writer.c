@@ -496,3 +496,21 @@ int pbc_writer_tangled(const struct pbc_writer *w)
 {
     return pbc_ledger_tangled(w->ledger);
 }
+
+int pbc_writer_root(const struct pbc_writer *w)
+{
+    return w->root;
+}
+
+int pbc_writer_begin_with(struct pbc_writer *w, uint64_t files, uint64_t bytes,
+                          struct pbc_error *err)
+{
+    return pbc_ledger_begin_with(w->ledger, files, bytes, err);
+}
+
+int pbc_writer_take_over(struct pbc_writer *w, const char *name, int is_link, struct pbc_error *err)
+{
+    if (pbc_ledger_member(w->ledger, name, err) != 0)
+        return -1;
+    return is_link ? pbc_ledger_link(w->ledger, name, err) : 0;
+}

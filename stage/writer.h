@@ -65,6 +65,14 @@ int pbc_writer_data(struct pbc_writer *w, uint64_t offset, const void *data, siz
 int pbc_writer_resize(struct pbc_writer *w, int64_t by, struct pbc_error *err);
 int pbc_writer_close(struct pbc_writer *w, struct timespec mtime, struct pbc_error *err);
 
+/* For a tree that begins as a copy of another (base.h): where it lies; what that one has unpacked,
+ * before all else; the name of an entry that was taken over. */
+int pbc_writer_root(const struct pbc_writer *w);
+int pbc_writer_begin_with(struct pbc_writer *w, uint64_t files, uint64_t bytes,
+                          struct pbc_error *err);
+int pbc_writer_take_over(struct pbc_writer *w, const char *name, int is_link,
+                         struct pbc_error *err);
+
 /* After the last bundle: no symbolic link may lead out of the tree, whatever the others made of
  * its way since. A link to something that does not exist inside is allowed. */
 int pbc_writer_finish(struct pbc_writer *w, struct pbc_error *err);

@@ -235,11 +235,12 @@ static void fnv_add_u64(struct fnv128 *h, uint64_t value)
     fnv_add(h, bytes, sizeof(bytes));
 }
 
-void pbc_bundles_id(const struct pbc_bundles *list, char id[PBC_SET_ID_LEN + 1])
+void pbc_bundles_prefix_id(const struct pbc_bundles *list, size_t count,
+                           char id[PBC_SET_ID_LEN + 1])
 {
     struct fnv128 h = {0x6c62272e07bb0142, 0x62b821756295c58d};
 
-    for (size_t i = 0; i < list->count; i++) {
+    for (size_t i = 0; i < count; i++) {
         const struct pbc_bundle *b = &list->item[i];
 
         fnv_add(&h, b->path, strlen(b->path) + 1); /* its NUL ends it: no two lists run together */
@@ -250,6 +251,11 @@ void pbc_bundles_id(const struct pbc_bundles *list, char id[PBC_SET_ID_LEN + 1])
     }
     snprintf(id, PBC_SET_ID_LEN + 1, "%016llx%016llx", (unsigned long long)h.hi,
              (unsigned long long)h.lo);
+}
+
+void pbc_bundles_id(const struct pbc_bundles *list, char id[PBC_SET_ID_LEN + 1])
+{
+    pbc_bundles_prefix_id(list, list->count, id);
 }
 
 static int is_hex(const char *text, size_t len)

@@ -83,6 +83,10 @@ char *pbc_bundles_format(const struct pbc_bundles *list, struct pbc_error *err);
  * confuse his own job. */
 void pbc_bundles_id(const struct pbc_bundles *list, char id[PBC_SET_ID_LEN + 1]);
 
+/* The same for the set of the first `count` of them. */
+void pbc_bundles_prefix_id(const struct pbc_bundles *list, size_t count,
+                           char id[PBC_SET_ID_LEN + 1]);
+
 /* 1 if `id` is PBC_SET_ID_LEN lower-case hexadecimal digits and nothing else. */
 int pbc_set_id_valid(const char *id);
 

@@ -191,4 +191,67 @@ test_module_load_selects_the_bundle() {
     expect_rc 0 && expect_count 4 "eleven from" && grep -qx 'left=' <<<"$out" && nothing_left
 }
 
+# ---- layers ----
+
+# layers: $tier1 (a tree of all kinds), $app (bin/hello says one), $app2 (says two), as a tree of $udir.
+layers() {
+    new_dir
+    fill_tree "$dir/t"
+    rm "$dir/t/bin/hello" "$dir/t/bin/hard"
+    # shellcheck disable=SC2016
+    printf '#!/bin/sh\necho "base from $PBCAST_ROOT"\n' >"$dir/t/bin/hello" && chmod 755 "$dir/t/bin/hello"
+    tar -C "$dir/t" -czf "$dir/tier1.tar.gz" .
+    for word in one two; do
+        mkdir -p "$dir/$word/bin"
+        # shellcheck disable=SC2016
+        printf '#!/bin/sh\necho "%s from $PBCAST_ROOT"\n' $word >"$dir/$word/bin/hello" && chmod 755 "$dir/$word/bin/hello"
+        tar -C "$dir/$word" -cf "$dir/$word.tar" .
+        "$PREFIX/bin/pbcast-frames" -q "$dir/$word.tar" "$dir/$word.frames.tar.zst"
+        cp -a "$dir/t" "$dir/whole-$word" && cp -p "$dir/$word/bin/hello" "$dir/whole-$word/bin/hello"
+    done
+    tier1=$udir/tier1.tar.gz app=$udir/one.tar app2=$udir/two.frames.tar.zst
+}
+
+test_a_set_that_extends_a_staged_one_receives_the_rest() {
+    local want
+    layers
+    script "srun --pbcast-bundle=$tier1 hello
+srun --pbcast-bundle=$tier1,$app hello
+srun --pbcast-bundle=$tier1,$app2 hello
+srun --pbcast-bundle=$tier1,$app2,$app hello
+srun --pbcast-bundle=$tier1,$app2 sh -c 'cp -r --preserve=mode,timestamps \$PBCAST_ROOT /tmp/c && bash \$1/fingerprint /tmp/c; rm -rf /tmp/c' sh $udir
+srun --pbcast-bundle=$tier1 hello"
+    sed -i 's/\\\$/$/g' "$SHARED/home/alice/${script##*/}"
+    batch -N4
+    # without names of one file, of which there are more: the trees share them
+    cp -r --preserve=mode,timestamps "$dir/whole-two" "$dir/want"
+    want=$(bash "$dir/fingerprint" "$dir/want")
+    expect_rc 0 && expect_count 8 "base from" && expect_count 8 "one from" && expect_count 4 "two from" &&
+        expect_count 2 "staged 2 bundles (1 new)" && expect_count 1 "staged 3 bundles (1 new)" &&
+        expect_count 4 "$want" && nothing_left
+}
+
+test_the_whole_is_sent_where_some_nodes_lack_the_first_layer() {
+    layers
+    script "srun -N2 --nodelist=n1,n2 --pbcast-bundle=$tier1 hello
+srun --pbcast-bundle=$tier1,$app hello
+srun -N2 --nodelist=n1,n2 --pbcast-bundle=$tier1,$app2 hello"
+    batch -N4
+    expect_rc 0 && expect_count 2 "base from" && expect_count 4 "one from" && expect_count 2 "two from" &&
+        expect_count 1 "staged 2 bundles, " && expect_count 1 "staged 2 bundles (1 new)" && nothing_left
+}
+
+test_a_set_in_use_does_not_change() {
+    layers
+    # the first set's tasks look at it before and after the second is staged over a copy
+    script "srun --overlap --pbcast-bundle=$tier1 sh -c 'cd \$PBCAST_ROOT; stat -c \"%n %a %Y %s\" bin/hello lib/text >/tmp/b; : >/tmp/ready
+for i in \$(seq 300); do [ -e /tmp/go ] && break; sleep 0.1; done; stat -c \"%n %a %Y %s\" bin/hello lib/text | diff /tmp/b - && hello; rm -f /tmp/b /tmp/ready /tmp/go' &
+srun --overlap sh -c 'for i in \$(seq 300); do [ -e /tmp/ready ] && break; sleep 0.1; done'
+srun --overlap --pbcast-bundle=$tier1,$app sh -c 'hello; : >/tmp/go'
+wait"
+    sed -i 's/\\\$/$/g; s/\\"/"/g' "$SHARED/home/alice/${script##*/}"
+    batch -N4
+    expect_rc 0 && expect_count 4 "base from" && expect_count 4 "one from" && expect_out "(1 new)" && nothing_left
+}
+
 main "$@"

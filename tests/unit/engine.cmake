@@ -39,7 +39,7 @@ pbc_engine_test(writer)
 # Runs of several agents on one machine.
 add_executable(pbcast-stage-local engine_agent.c)
 target_link_libraries(pbcast-stage-local PRIVATE pbc_engine pbc_flags)
-foreach(what agent feed forged losses refused_runs runs)
+foreach(what agent extends feed forged losses refused_runs runs)
     pbc_engine_test(${what} SOURCES engine_nodes.c engine_proxy.c)
     target_compile_definitions(test_engine_${what} PRIVATE
                                PBC_LOCAL_AGENT="$<TARGET_FILE:pbcast-stage-local>")

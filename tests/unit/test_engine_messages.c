@@ -15,6 +15,8 @@ static uint32_t make_check(uint8_t *out)
 {
     struct pbc_msg_check m = {.set = SET, .bundles = PBC_BUNDLES_MAX, .bytes = UINT64_MAX};
 
+    for (unsigned i = 0; i + 1 < PBC_BUNDLES_MAX; i++)
+        memcpy(m.base[i], SET, sizeof(m.base[i]));
     return pbc_check_encode(&m, out);
 }
 
@@ -72,7 +74,8 @@ static int take_end(const uint8_t *in, uint32_t len, struct pbc_error *err)
 
 static uint32_t make_have(uint8_t *out)
 {
-    struct pbc_msg_have m = {.nodes = 7, .have = 6, .free = 1, .tightest = "node-with-a-name"};
+    struct pbc_msg_have m = {
+        .nodes = 7, .have = 6, .free = 1, .bases = 5, .tightest = "node-with-a-name"};
 
     return pbc_have_encode(&m, out);
 }
@@ -288,6 +291,9 @@ static void an_end_of_another_set_bundle_or_key_is_refused(void **state)
     set.bundles++;
     set.set[0] = 'f';
     assert_int_equal(pbc_end_decode(wire, len, &set, 3, key, &m, &err), -1);
+    set = of_set;
+    set.base[3][31] = 'f'; /* it would extend another */
+    assert_int_equal(pbc_end_decode(wire, len, &set, 3, key, &m, &err), -1);
 }
 
 static void values_out_of_range_are_refused(void **state)
@@ -307,6 +313,11 @@ static void values_out_of_range_are_refused(void **state)
     assert_int_equal(take_check(w, pbc_check_encode(&check, w), &err), -1);
     check.bundles = 1;
     check.set[5] = 'X';
+    assert_int_equal(take_check(w, pbc_check_encode(&check, w), &err), -1);
+    check = (struct pbc_msg_check){.set = SET, .bundles = 2, .base = {SET}};
+    assert_int_equal(take_check(w, pbc_check_encode(&check, w), &err), 0);
+    assert_int_equal(take_check(w, pbc_check_encode(&check, w) - 1, &err), -1);
+    check.base[0][5] = 'X';
     assert_int_equal(take_check(w, pbc_check_encode(&check, w), &err), -1);
     begin.format = PBC_FORMAT_UNKNOWN;
     assert_int_equal(take_begin(w, pbc_begin_encode(&begin, w), &err), -1);
@@ -330,15 +341,15 @@ static void a_text_that_is_too_long_or_has_a_nul_is_refused(void **state)
     uint32_t len = pbc_have_encode(&have, w);
 
     (void)state;
-    w[len - 2] = '\0';
+    w[len - 8 - 2] = '\0'; /* bases come after it */
     assert_int_equal(take_have(w, len, &err), -1);
     memset(w + 18, 'x', PBC_NODE_MAX); /* nodes, have, free, length: 4 + 4 + 8 + 2 */
     w[16] = (uint8_t)(PBC_NODE_MAX >> 8);
     w[17] = (uint8_t)PBC_NODE_MAX;
-    assert_int_equal(take_have(w, 18 + PBC_NODE_MAX, &err), -1);
+    assert_int_equal(take_have(w, 18 + PBC_NODE_MAX + 8, &err), -1);
     w[16] = (uint8_t)((PBC_NODE_MAX - 1) >> 8);
     w[17] = (uint8_t)(PBC_NODE_MAX - 1);
-    assert_int_equal(take_have(w, 18 + PBC_NODE_MAX - 1, &err), 0);
+    assert_int_equal(take_have(w, 18 + PBC_NODE_MAX - 1 + 8, &err), 0);
 }
 
 static void a_failure_reaches_the_root_in_full_and_clean(void **state)

@@ -1,0 +1,231 @@
+#include "base.h"
+
+#include "beneath.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* The directory that is being copied. */
+struct level {
+    DIR *from;
+    int to;
+    size_t len; /* of its name in `name` */
+    mode_t mode;
+};
+
+struct copy {
+    struct pbc_writer *w;
+    const struct pbc_base *base;
+    size_t rootlen; /* 0: no file holds the tree's path */
+    char name[PBC_PATH_MAX];
+    size_t depth;
+    struct level level[PBC_NAME_DEPTH + 1];
+};
+
+static int failed(const struct copy *c, struct pbc_error *err)
+{
+    return pbc_fail_errno(err,
+                          errno == ENOSPC || errno == EDQUOT ? PBC_EXIT_NOSPACE : PBC_EXIT_FAILED,
+                          "cannot take over '%s' from the set that this one extends", c->name);
+}
+
+/* ---- files that hold the tree's path ---- */
+
+static int write_all(int fd, const char *p, size_t len)
+{
+    while (len > 0) {
+        ssize_t n = write(fd, p, len);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -1;
+        p += n;
+        len -= (size_t)n;
+    }
+    return 0;
+}
+
+static int write_replaced(const struct copy *c, int fd, const char *data, size_t len)
+{
+    const char *hit;
+
+    while ((hit = memmem(data, len, c->base->old_root, c->rootlen)) != NULL) {
+        if (write_all(fd, data, (size_t)(hit - data)) != 0 ||
+            write_all(fd, c->base->new_root, c->rootlen) != 0)
+            return -1;
+        len -= (size_t)(hit - data) + c->rootlen;
+        data = hit + c->rootlen;
+    }
+    return write_all(fd, data, len);
+}
+
+static int copy_file(const struct copy *c, const char *part, const struct stat *st,
+                     const char *data, struct pbc_error *err)
+{
+    const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, st->st_mtim};
+    int fd = openat(c->level[c->depth - 1].to, part,
+                    O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    int rc = 0;
+
+    if (fd < 0)
+        return failed(c, err);
+    if (write_replaced(c, fd, data, (size_t)st->st_size) != 0 ||
+        fchmod(fd, st->st_mode & 0755) != 0 || futimens(fd, times) != 0)
+        rc = failed(c, err);
+    close(fd);
+    return rc;
+}
+
+/* 1 if the file holds the tree's path, and is copied; 0 if not. */
+static int copy_if_it_holds_root(const struct copy *c, int from, const char *part,
+                                 struct pbc_error *err)
+{
+    struct stat st;
+    char *data;
+    int rc = 0;
+    int fd;
+
+    if (c->rootlen == 0)
+        return 0;
+    fd = openat(from, part, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOENT ? 0 : failed(c, err);
+    if (fstat(fd, &st) != 0) {
+        rc = failed(c, err);
+    } else if (S_ISREG(st.st_mode) && (size_t)st.st_size >= c->rootlen) {
+        data = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+        if (data == MAP_FAILED) {
+            rc = failed(c, err);
+        } else {
+            if (memmem(data, (size_t)st.st_size, c->base->old_root, c->rootlen) != NULL)
+                rc = copy_file(c, part, &st, data, err) == 0 ? 1 : -1;
+            munmap(data, (size_t)st.st_size);
+        }
+    }
+    close(fd);
+    return rc;
+}
+
+/* ---- the tree ---- */
+
+static int enter(struct copy *c, int from, int to, size_t len, mode_t mode, struct pbc_error *err)
+{
+    struct level *l = &c->level[c->depth];
+
+    l->from = from < 0 ? NULL : fdopendir(from);
+    if (l->from == NULL || to < 0) {
+        failed(c, err);
+        if (l->from != NULL)
+            closedir(l->from);
+        else if (from >= 0)
+            close(from);
+        if (to >= 0)
+            close(to);
+        return -1;
+    }
+    l->to = to;
+    l->len = len;
+    l->mode = mode;
+    c->depth++;
+    return 0;
+}
+
+static int leave(struct copy *c, struct pbc_error *err)
+{
+    struct level *l = &c->level[--c->depth];
+    int rc = 0;
+
+    c->name[l->len] = '\0';
+    if (c->depth > 0 && fchmod(l->to, l->mode) != 0)
+        rc = failed(c, err);
+    closedir(l->from);
+    close(l->to);
+    return rc;
+}
+
+static int copy_dir(struct copy *c, const char *part, mode_t mode, struct pbc_error *err)
+{
+    const struct level *l = &c->level[c->depth - 1];
+    int from, to;
+
+    if (c->depth == PBC_NAME_DEPTH)
+        return pbc_fail(err, PBC_EXIT_REFUSED,
+                        "'%.64s...' of the set that this one extends lies too deep", c->name);
+    from = openat(dirfd(l->from), part, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (from < 0 && errno == ENOENT)
+        return 0;
+    if (from < 0 || mkdirat(l->to, part, 0700) != 0) {
+        failed(c, err);
+        if (from >= 0)
+            close(from);
+        return -1;
+    }
+    to = openat(l->to, part, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    return enter(c, from, to, strlen(c->name), (mode & 0755) | 0700, err);
+}
+
+static int copy_entry(struct copy *c, const char *part, struct pbc_error *err)
+{
+    const struct level *l = &c->level[c->depth - 1];
+    size_t len = strlen(part);
+    struct stat st;
+    int rc;
+
+    if (l->len + len + 2 > sizeof(c->name))
+        return pbc_fail(err, PBC_EXIT_REFUSED,
+                        "a name of the set that this one extends is too long: '%.64s...'", c->name);
+    c->name[l->len] = '/';
+    memcpy(c->name + l->len + (l->len > 0), part, len + 1);
+    if (fstatat(dirfd(l->from), part, &st, AT_SYMLINK_NOFOLLOW) != 0)
+        return errno == ENOENT ? 0 : failed(c, err);
+    if (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode) && !S_ISLNK(st.st_mode))
+        return 0;
+    if (pbc_writer_take_over(c->w, c->name, S_ISLNK(st.st_mode), err) != 0)
+        return -1;
+    if (S_ISDIR(st.st_mode))
+        return copy_dir(c, part, st.st_mode, err);
+    rc = S_ISREG(st.st_mode) ? copy_if_it_holds_root(c, dirfd(l->from), part, err) : 0;
+    if (rc != 0)
+        return rc < 0 ? -1 : 0;
+    if (linkat(dirfd(l->from), part, l->to, part, 0) == 0 || errno == ENOENT)
+        return 0;
+    return failed(c, err);
+}
+
+int pbc_base_copy(struct pbc_writer *w, const struct pbc_base *base, struct pbc_error *err)
+{
+    struct copy *c = calloc(1, sizeof(*c));
+    int rc = -1;
+
+    if (c == NULL)
+        return pbc_fail(err, PBC_EXIT_FAILED, "no memory to extend a set");
+    c->w = w;
+    c->base = base;
+    c->rootlen = strlen(base->old_root);
+    if (strlen(base->new_root) != c->rootlen)
+        pbc_fail(err, PBC_EXIT_FAILED, "the paths of two sets differ in length");
+    else if (pbc_writer_begin_with(w, base->files, base->bytes, err) == 0)
+        rc = enter(c, openat(base->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC),
+                   openat(pbc_writer_root(w), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), 0, 0, err);
+    while (rc == 0 && c->depth > 0) {
+        struct dirent *e;
+
+        errno = 0;
+        e = readdir(c->level[c->depth - 1].from);
+        if (e == NULL)
+            rc = errno != 0 ? failed(c, err) : leave(c, err);
+        else if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
+            rc = copy_entry(c, e->d_name, err);
+    }
+    while (c->depth > 0)
+        (void)leave(c, NULL);
+    free(c);
+    return rc;
+}
