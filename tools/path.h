@@ -1,0 +1,26 @@
+/* path.h - paths as text. */
+#ifndef PBC_PATH_H
+#define PBC_PATH_H
+
+#include <stdbool.h>
+#include <string.h>
+
+/* Whether `path` is `dir` or lies below it; "/" is above all. */
+static inline bool pbc_path_below(const char *path, const char *dir)
+{
+    size_t len = strlen(dir);
+
+    if (len > 0 && dir[len - 1] == '/')
+        len--;
+    return strncmp(path, dir, len) == 0 && (path[len] == '\0' || path[len] == '/');
+}
+
+/* The last part of a path. */
+static inline const char *pbc_path_last(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash == NULL ? path : slash + 1;
+}
+
+#endif
