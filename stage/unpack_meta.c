@@ -129,7 +129,7 @@ int pbc_member_rewriter(const struct pbc_unpack *u, unsigned bundle, struct pbc_
     char plain[PBC_PATH_MAX];
 
     *ret = NULL;
-    if (m->nrewrites == 0)
+    if (m->rewrite == NULL)
         return 0;
     if (pbc_name_parse(name, &n, err) != 0)
         return -1;

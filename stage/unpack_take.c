@@ -160,5 +160,6 @@ int pbc_frames_take(struct pbc_unpack *u, struct pbc_pieces *p, unsigned bundle,
     if (after.entries == before.entries)
         return pbc_fail(err, PBC_EXIT_REFUSED, "the archive has no members");
     u->result[bundle].files = after.files - before.files;
+    pbc_meta_forget_rewrites(&u->result[bundle].meta);
     return 0;
 }

@@ -126,6 +126,7 @@ static int unpack_bundle(struct pbc_unpack *u, unsigned bundle, struct pbc_error
     if (after.entries == before.entries)
         return pbc_fail(err, PBC_EXIT_REFUSED, "the archive has no members");
     u->result[bundle].files = after.files - before.files;
+    pbc_meta_forget_rewrites(&u->result[bundle].meta);
     pbc_unpack_wrote(u);
     return 0;
 }

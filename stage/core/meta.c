@@ -332,9 +332,17 @@ const struct pbc_rewrite *pbc_meta_rewrite(const struct pbc_meta *m, const char 
 {
     struct pbc_rewrite key = {.path = (char *)path};
 
-    if (m->nrewrites == 0)
+    if (m->rewrite == NULL)
         return NULL;
     return bsearch(&key, m->rewrite, m->nrewrites, sizeof(*m->rewrite), compare_rewrites);
+}
+
+void pbc_meta_forget_rewrites(struct pbc_meta *m)
+{
+    for (size_t i = 0; m->rewrite != NULL && i < m->nrewrites; i++)
+        free(m->rewrite[i].path);
+    free(m->rewrite);
+    m->rewrite = NULL;
 }
 
 void pbc_meta_free(struct pbc_meta *m)
@@ -342,8 +350,6 @@ void pbc_meta_free(struct pbc_meta *m)
     free(m->origin);
     free(m->placeholder);
     pbc_variables_free(&m->vars);
-    for (size_t i = 0; i < m->nrewrites; i++)
-        free(m->rewrite[i].path);
-    free(m->rewrite);
+    pbc_meta_forget_rewrites(m);
     memset(m, 0, sizeof(*m));
 }

@@ -60,6 +60,9 @@ int pbc_meta_add_rewrite(struct pbc_meta *m, bool binary, const char *path, stru
 /* Of a parsed one: how the file at `path` is rewritten, NULL if it is not. */
 const struct pbc_rewrite *pbc_meta_rewrite(const struct pbc_meta *m, const char *path);
 
+/* Free what may be much of it; nrewrites stays, and nothing is rewritten any more. */
+void pbc_meta_forget_rewrites(struct pbc_meta *m);
+
 void pbc_meta_free(struct pbc_meta *m);
 
 #endif

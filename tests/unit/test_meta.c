@@ -95,6 +95,9 @@ static void a_rewritten_file_is_found_by_its_path(void **state)
     assert_non_null(pbc_meta_rewrite(&m, "a b\nc"));
     assert_null(pbc_meta_rewrite(&m, "a"));
     assert_null(pbc_meta_rewrite(&m, ""));
+    pbc_meta_forget_rewrites(&m);
+    assert_null(pbc_meta_rewrite(&m, "a/b"));
+    assert_int_equal(m.nrewrites, 3);
     pbc_meta_free(&m);
 }
 
