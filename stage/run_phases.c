@@ -238,7 +238,10 @@ static int describe(struct pbc_run *r)
         const struct pbc_unpacked *u = pbc_unpack_result(r->unpack, i);
         struct pbc_manifest_bundle *b = &m->bundle[m->nbundles++];
 
-        sodium_bin2hex(b->digest, sizeof(b->digest), u->digest, sizeof(u->digest));
+        if (sodium_is_zero(u->digest, sizeof(u->digest)))
+            memcpy(b->digest, PBC_DIGEST_NONE, sizeof(PBC_DIGEST_NONE));
+        else
+            sodium_bin2hex(b->digest, sizeof(b->digest), u->digest, sizeof(u->digest));
         b->bytes = u->archive_bytes;
         b->files = u->files;
         b->path = (char *)(uintptr_t)u->path;

@@ -94,7 +94,7 @@ static int check_digest(const struct pbc_bundle *b, const uint8_t digest[PBC_DIG
     char hex[PBC_DIGEST_LEN + 1];
 
     sodium_bin2hex(hex, sizeof(hex), digest, PBC_DIGEST_BYTES);
-    if (b->digest[0] == '\0' || strcmp(hex, b->digest) == 0)
+    if (strcmp(hex, b->digest) == 0)
         return 0;
     return pbc_fail(err, PBC_EXIT_REFUSED,
                     "%s: its digest is %s, and the catalogue asks for %s: the file was replaced or "
@@ -108,6 +108,7 @@ static int send_bundle(struct pbc_source *s, unsigned index, int fd, struct pbc_
     struct pbc_msg_begin begin = {.format = b->format, .bytes = b->size};
     struct pbc_msg_end end = {0};
     uint8_t payload[PBC_SMALL_MAX];
+    int pinned = b->digest[0] != '\0'; /* a digest is costly: only where somebody asks for it */
     crypto_generichash_state st;
     ssize_t n;
 
@@ -134,7 +135,8 @@ static int send_bundle(struct pbc_source *s, unsigned index, int fd, struct pbc_
             pbc_chunk_unref(c);
             break;
         }
-        crypto_generichash_update(&st, c->data, (size_t)n);
+        if (pinned)
+            crypto_generichash_update(&st, c->data, (size_t)n);
         f.length = (uint32_t)n;
         if (!s->alone)
             pbc_tag_make(s->tag_key, &f, c->data);
@@ -149,9 +151,11 @@ static int send_bundle(struct pbc_source *s, unsigned index, int fd, struct pbc_
                         b->path);
     if (pbc_bundle_unchanged(b, fd, err) != 0)
         return -1;
-    crypto_generichash_final(&st, end.digest, sizeof(end.digest));
-    if (check_digest(b, end.digest, err) != 0)
-        return -1;
+    if (pinned) {
+        crypto_generichash_final(&st, end.digest, sizeof(end.digest));
+        if (check_digest(b, end.digest, err) != 0)
+            return -1;
+    }
     return queue_small(s, PBC_FRAME_END, index, payload,
                        pbc_end_encode(&end, &s->check, (uint8_t)index, s->key, payload), err);
 }

@@ -136,9 +136,9 @@ int pbc_begin_decode(const uint8_t *in, uint32_t len, struct pbc_msg_begin *m,
                      struct pbc_error *err);
 
 /* END: bytes, digest, and a proof, HMAC(key, "pbcast end" | set | bundles | bundle | bytes |
- * digest). The digest is for the manifest: that the data is the root's, each frame's tag says. The
- * proof makes both ends of it the root's however many nodes have passed it on, and with them what
- * CHECK said: which set this is, and how many bundles it has. */
+ * digest). The digest is for the manifest, zeros where none is asked for: that the data is the
+ * root's, each frame's tag says. The proof makes both ends of it the root's however many nodes have
+ * passed it on, and with them what CHECK said: which set this is, and how many bundles it has. */
 struct pbc_msg_end {
     uint64_t bytes;
     uint8_t digest[PBC_DIGEST_BYTES];

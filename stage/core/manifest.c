@@ -24,6 +24,8 @@ static bool is_path(const char *value)
 
 static bool is_digest(const char *value)
 {
+    if (strcmp(value, PBC_DIGEST_NONE) == 0)
+        return true;
     return strlen(value) == PBC_DIGEST_LEN && strspn(value, LOWER_HEX) == PBC_DIGEST_LEN;
 }
 

@@ -29,8 +29,10 @@ struct pbc_dirs {
     char *dir[PBC_DIRS_MAX];
 };
 
+#define PBC_DIGEST_NONE "-" /* nobody has asked for it */
+
 struct pbc_manifest_bundle {
-    char digest[PBC_DIGEST_LEN + 1]; /* of the archive as it was sent */
+    char digest[PBC_DIGEST_LEN + 1]; /* of the archive, or PBC_DIGEST_NONE */
     uint64_t bytes;                  /* of the archive */
     uint64_t files;                  /* members unpacked from it */
     char *path;                      /* where the root node read it; owned by the manifest */
