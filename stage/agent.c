@@ -39,7 +39,7 @@ static const char usage[] =
     "  --stall SECONDS    silence after which a node counts as lost (20)\n"
     "  --timeout SECONDS  for the whole (600)\n"
     "  --fence SECONDS    for the nodes to find each other (10 + nodes/100)\n"
-    "  --pause MS         wait before that (300 + 2 per node)\n"
+    "  --pause MS         wait before that (300 + 1 per node)\n"
     "  --max-size BYTES   unpacked, K M G T allowed; 0 = no limit (64G)\n"
     "  --max-entries N    members of all bundles (10000000)\n"
     "  --min-free BYTES   to leave free in the store (64M)\n"
@@ -408,7 +408,7 @@ int pbc_agent_main(int argc, char *argv[], pbc_coord_open *open_many)
     }
     (void)pbc_parse_number(env_or("SLURM_STEP_NUM_TASKS", "1"), 1, UINT32_MAX, &tasks);
     if (!o.has_pause)
-        o.pause_ms = 300 + 2 * tasks;
+        o.pause_ms = 300 + tasks;
     if ((tasks > 1 ? open_many(&coord, (unsigned)o.pause_ms, &err)
                    : pbc_coord_solo(&coord, &err)) != 0)
         return fail_main(&o, &err);

@@ -31,8 +31,8 @@ struct pbc_coord {
 int pbc_coord_solo(struct pbc_coord *c, struct pbc_error *err);
 
 /* PMIx (https://pmix.org, standard 4): wildcard, data-collecting fence in this step's own
- * namespace. `pause_ms` is waited before the first fence: Slurm's daemons lose the connection of a
- * peer that is faster than they are, and never try again. */
+ * namespace. The first fence begins `pause_ms` after this is called, not before: Slurm's daemons
+ * lose the connection of a peer that is faster than they are, and never try again. */
 int pbc_coord_pmix(struct pbc_coord *c, unsigned pause_ms, struct pbc_error *err);
 
 #endif

@@ -13,7 +13,7 @@
 
 struct pmix {
     pmix_proc_t self;
-    unsigned pause_ms;
+    struct timespec go; /* CLOCK_MONOTONIC: when the fence may begin */
     int lost; /* a fence did not end: the library's threads are still in it */
 };
 
@@ -96,8 +96,6 @@ static int exchange(struct pbc_coord *c, const void *record, size_t len, unsigne
                     struct pbc_error *err)
 {
     struct pmix *p = c->state;
-    struct timespec pause = {.tv_sec = p->pause_ms / 1000,
-                             .tv_nsec = (long)(p->pause_ms % 1000) * 1000000};
     pmix_value_t value;
     pmix_status_t rc;
 
@@ -110,7 +108,8 @@ static int exchange(struct pbc_coord *c, const void *record, size_t len, unsigne
         rc = PMIx_Commit();
     if (rc != PMIX_SUCCESS)
         return pmix_failed("PMIx did not take this node's record", rc, err);
-    nanosleep(&pause, NULL);
+    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &p->go, NULL) == EINTR)
+        ;
     rc = fence(p, seconds);
     if (rc == PMIX_ERR_TIMEOUT) {
         p->lost = 1;
@@ -165,6 +164,10 @@ int pbc_coord_pmix(struct pbc_coord *c, unsigned pause_ms, struct pbc_error *err
     memset(c, 0, sizeof(*c));
     if (p == NULL)
         return pbc_fail(err, PBC_EXIT_FAILED, "no memory for PMIx");
+    clock_gettime(CLOCK_MONOTONIC, &p->go);
+    p->go.tv_nsec += (long)(pause_ms % 1000) * 1000000;
+    p->go.tv_sec += pause_ms / 1000 + p->go.tv_nsec / 1000000000;
+    p->go.tv_nsec %= 1000000000;
     rc = PMIx_Init(&p->self, NULL, 0);
     if (rc != PMIX_SUCCESS) {
         free(p);
@@ -180,7 +183,6 @@ int pbc_coord_pmix(struct pbc_coord *c, unsigned pause_ms, struct pbc_error *err
     c->rank = p->self.rank;
     c->size = value->data.uint32;
     PMIX_VALUE_RELEASE(value);
-    p->pause_ms = pause_ms;
     c->state = p;
     c->exchange = exchange;
     c->get = get;
