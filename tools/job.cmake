@@ -12,9 +12,3 @@ add_library(pbc_tool_job STATIC
     ${CMAKE_CURRENT_LIST_DIR}/trace.c)
 target_include_directories(pbc_tool_job PUBLIC ${CMAKE_CURRENT_LIST_DIR})
 target_link_libraries(pbc_tool_job PUBLIC pbc_core PRIVATE pbc_flags)
-
-if(NOT EXISTS ${CMAKE_CURRENT_LIST_DIR}/main.c)
-    add_executable(pbcast ${CMAKE_CURRENT_LIST_DIR}/job_main.c ${CMAKE_CURRENT_LIST_DIR}/command.c)
-    target_link_libraries(pbcast PRIVATE pbc_tool_job pbc_flags)
-    install(TARGETS pbcast RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
-endif()

@@ -15,7 +15,7 @@ test_every_archive_format_arrives_whole_on_every_node() {
     tar -C "$dir/t" --format=pax --sparse -cf "$dir/b.tar" .
     gzip -k "$dir/b.tar" && bzip2 -k "$dir/b.tar" && xz -k -1 "$dir/b.tar"
     zstd -q "$dir/b.tar" -o "$dir/b.tar.zst" && lz4 -q "$dir/b.tar" "$dir/b.tar.lz4"
-    "$PREFIX/bin/pbcast-frames" -q "$dir/b.tar" "$dir/b.frames.tar.zst" || return
+    "$PREFIX/bin/pbcast" convert -q "$dir/b.tar" "$dir/b.frames.tar.zst" || return
     chmod 644 "$dir"/b.*
     for ext in tar tar.gz tar.bz2 tar.xz tar.zst tar.lz4 frames.tar.zst; do
         # shellcheck disable=SC2016

@@ -206,7 +206,7 @@ layers() {
         # shellcheck disable=SC2016
         printf '#!/bin/sh\necho "%s from $PBCAST_ROOT"\n' $word >"$dir/$word/bin/hello" && chmod 755 "$dir/$word/bin/hello"
         tar -C "$dir/$word" -cf "$dir/$word.tar" .
-        "$PREFIX/bin/pbcast-frames" -q "$dir/$word.tar" "$dir/$word.frames.tar.zst"
+        "$PREFIX/bin/pbcast" convert -q "$dir/$word.tar" "$dir/$word.frames.tar.zst"
         cp -a "$dir/t" "$dir/whole-$word" && cp -p "$dir/$word/bin/hello" "$dir/whole-$word/bin/hello"
     done
     tier1=$udir/tier1.tar.gz app=$udir/one.tar app2=$udir/two.frames.tar.zst

@@ -6,3 +6,16 @@ endif()
 
 pbc_fuzz_target(archive LIBRARIES pbc_engine Threads::Threads)
 pbc_fuzz_target(wire LIBRARIES pbc_engine)
+
+# Of pbcast(1).
+if(TARGET pbc_tool)
+    if(PBC_FUZZ)
+        target_compile_options(pbc_pack PRIVATE -fsanitize=fuzzer-no-link)
+        target_compile_options(pbc_tool PRIVATE -fsanitize=fuzzer-no-link)
+    endif()
+    pbc_fuzz_target(elf LIBRARIES pbc_tool)
+    pbc_fuzz_target(shebang LIBRARIES pbc_tool)
+    pbc_fuzz_target(conda LIBRARIES pbc_tool)
+    pbc_fuzz_target(names LIBRARIES pbc_tool)
+    pbc_fuzz_target(observed LIBRARIES pbc_tool)
+endif()

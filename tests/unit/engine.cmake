@@ -62,11 +62,11 @@ endforeach()
 # Bundles of frames.
 pbc_engine_test(frames)
 if(ZSTD_FOUND)
-    foreach(what frames_make frames_refused frames_unpack meta)
+    foreach(what convert frames_refused frames_unpack meta)
         pbc_engine_test(${what} SOURCES frames_support.c)
-        target_link_libraries(test_engine_${what} PRIVATE pbc_frames)
+        target_link_libraries(test_engine_${what} PRIVATE pbc_tool)
     endforeach()
-    target_compile_definitions(test_engine_frames_make PRIVATE
-                               PBC_FRAMES="$<TARGET_FILE:pbcast-frames>")
-    add_dependencies(test_engine_frames_make pbcast-frames)
+    target_compile_definitions(test_engine_convert PRIVATE
+                               PBC_TOOL="$<TARGET_FILE:pbcast>")
+    add_dependencies(test_engine_convert pbcast)
 endif()

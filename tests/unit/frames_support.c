@@ -1,6 +1,6 @@
 #include "frames_support.h"
 
-#include "frames_make.h"
+#include "convert.h"
 
 #include <fcntl.h>
 #include <sodium.h>
@@ -75,15 +75,14 @@ void tar_of(const char *dir, const char *name, const char *make, struct bytes *t
 
 void frames_of(const char *dir, struct bytes *tar, struct bytes *out)
 {
-    struct pbc_frames_made made;
+    struct pbc_converted made;
     struct pbc_error err;
 
     make_file(in(dir, "frames-in.tar"), tar->data, tar->len);
     bytes_free(tar);
-    if (pbc_frames_make(in(dir, "frames-in.tar"), in(dir, "frames-out.tar.zst"), 1, &made, &err) !=
-        0)
+    if (pbc_convert(in(dir, "frames-in.tar"), in(dir, "frames-out.tar.zst"), 1, &made, &err) != 0)
         fail_msg("%s", err.text);
     free(made.in_order);
     file_to_bytes(in(dir, "frames-out.tar.zst"), out);
-    assert_int_equal(out->len, made.packed);
+    assert_int_equal(out->len, made.figures.packed);
 }

@@ -14,7 +14,7 @@ void frame_add(struct bytes *out, unsigned flags, uint32_t members, struct bytes
 /* The frame that ends an archive. */
 void frame_end(struct bytes *out);
 
-/* The bundle that pbcast-frames makes of a tar archive, which is freed. `dir` is for files. */
+/* The bundle that pbcast convert makes of a tar archive, which is freed. `dir` is for files. */
 void frames_of(const char *dir, struct bytes *tar, struct bytes *out);
 
 /* An archive by the system's tar of what `make` puts in a new directory <dir>/<name>. */

@@ -1,0 +1,260 @@
+#!/usr/bin/env bats
+# pbcast inspect and check: what they say of bundles, good and bad.
+load support
+
+PYTHON=/usr/bin/python3
+
+bundle() { "$PBC_TOOL" bundle dir t -q -o b.tar.zst "$@"; }
+archive() { tar -C t -cf b.tar .; }
+# finds SEVERITY TEXT PLACE: status and one finding
+finds() {
+    local code=0
+    [[ $1 != warning ]] || code=7
+    [[ $1 != error ]] || code=3
+    [[ $status == "$code" ]] || said "exit status $code"
+    grep -qE "^$1: .*$2" <<<"$output" || said "$1: $2"
+    says "    $3"
+    grep -q '^  why:  .' <<<"$output" || said "why"
+    grep -q '^  mend: .' <<<"$output" || said "mend"
+}
+python_tree() {
+    version=$($PYTHON -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+    lib=t/lib/python$version
+    mkdir -p "$lib/site-packages" t/bin
+    : >t/bin/python3 && chmod 755 t/bin/python3
+    : >"$lib/os.py"
+}
+
+@test "inspect says what there is" {
+    python_tree
+    head -c 3000000 /dev/zero >t/lib/zeros
+    bundle --set A=1 --prepend B=@ROOT@/x
+    pbcast inspect b.tar.zst
+    done_well
+    says "frames"
+    says "3 files (2.9 MiB)"
+    says "as stated"
+    says "origin     $PWD/t"
+    says "profile    python, by what the tree holds, Python $version"
+    says "set     PYTHONHOME=/ROOT"
+    says "set     A=1"
+    says "prepend B=/ROOT/x"
+    says "2.9 MiB      1 files  lib"
+}
+
+@test "inspect --json is JSON, whatever the names" {
+    printf x >t/$'latin\xe9"\n'
+    mkdir t/$'d\xe9\e[31m'
+    printf x >t/$'d\xe9\e[31m'/x
+    bundle
+    pbcast inspect --json -q b.tar.zst
+    done_well
+    $PYTHON -c '
+import json, sys
+j = json.load(sys.stdin)
+assert j["files"] == 2 and j["bytes"] == 2 and j["contents"] == j["contents_stated"], j
+assert j["refused"] is None and len(j["by_directory"]) == 2, j' <<<"$output"
+    pbcast inspect -q b.tar.zst
+    done_well
+    says_no $'\e'
+}
+
+@test "inspect and check read any archive" {
+    local i
+    printf x >t/x
+    archive
+    gzip -k b.tar
+    xz -k b.tar
+    bzip2 -k b.tar
+    zstd -q b.tar
+    for i in b.tar b.tar.gz b.tar.xz b.tar.bz2 b.tar.zst; do
+        pbcast inspect "$i"
+        done_well
+        says "not stated"
+        pbcast check "$i"
+        done_well
+    done
+}
+
+@test "a bundle without faults" {
+    mkdir t/bin
+    printf '#!/bin/sh\n' >t/bin/x && chmod 755 t/bin/x
+    ln -s x t/bin/y
+    bundle
+    pbcast check b.tar.zst
+    done_well
+    says "0 kinds of errors, 0 of warnings"
+    pbcast check -q b.tar.zst
+    done_well
+    [[ -z $output ]]
+}
+
+@test "links that leave, lead nowhere or turn in circles" {
+    ln -s /etc/passwd t/absolute
+    archive
+    pbcast check b.tar
+    finds error "links that leave" "absolute -> /etc/passwd"
+    says "the bundle would be refused"
+    rm t/absolute
+    ln -s ../up t/above
+    archive
+    pbcast check b.tar
+    finds error "links that leave" "above -> ../up"
+    rm t/above
+    ln -s nowhere t/lost
+    ln -s circle t/circle
+    archive
+    pbcast check b.tar
+    finds warning "what is not in the bundle" "lost -> nowhere"
+    says "circle -> circle"
+}
+
+@test "set-user-id files, devices" {
+    : >t/x && chmod 4755 t/x
+    archive
+    pbcast check b.tar
+    finds error "set-user-id" "x (4755)"
+    rm t/x
+    mkfifo t/fifo
+    archive
+    pbcast check b.tar
+    finds error "would be refused" "member 'fifo' is neither"
+}
+
+@test "hostile names" {
+    printf x >t/x
+    tar -C t -cf b.tar --transform 's,x,../../x,' -P x
+    pbcast check b.tar
+    finds error "would be refused" "member '../../x'"
+    tar -C t -cf b.tar --transform 's,x,/x,' -P x
+    pbcast check b.tar
+    finds error "would be refused" "member '/x'"
+    [[ ! -e /x ]]
+}
+
+@test "a bundle that was changed" {
+    printf x >t/x
+    bundle
+    unpack b.tar.zst
+    printf y >out/x
+    tar -C out -cf b.tar .pbcast/bundle.conf x
+    pbcast check b.tar
+    finds error "not what its bundle.conf says" "contents="
+    pbcast inspect b.tar
+    says "NOT AS STATED"
+    printf 'garbage\n' >out/.pbcast/bundle.conf
+    tar -C out -cf b.tar .pbcast/bundle.conf x
+    pbcast check b.tar
+    finds error "would be refused" "line 1"
+}
+
+@test "paths in programs and libraries" {
+    printf 'int f(void) { return 1; }\n' >f.c
+    printf 'int f(void); int main(void) { return f(); }\n' >main.c
+    mkdir t/bin t/lib
+    gcc -shared -fPIC f.c -o t/lib/libf.so.1 -Wl,-soname,libf.so.1
+    gcc main.c t/lib/libf.so.1 -o t/bin/good -Wl,-rpath,'$ORIGIN/../lib'
+    bundle
+    pbcast check b.tar.zst
+    done_well
+    gcc main.c t/lib/libf.so.1 -o t/bin/bad -Wl,-rpath,"$PWD/t/lib"
+    bundle
+    pbcast check b.tar.zst
+    finds warning "library paths that leave" "bin/bad: RUNPATH $PWD/t/lib"
+    gcc main.c t/lib/libf.so.1 -o t/bin/bad -Wl,-rpath,'$ORIGIN/../../lib' -Wl,--disable-new-dtags
+    bundle
+    pbcast check b.tar.zst
+    finds warning "library paths that leave" 'bin/bad: RPATH $ORIGIN/../../lib'
+    rm t/bin/bad t/lib/libf.so.1
+    bundle
+    pbcast check b.tar.zst
+    finds warning "libraries that the bundle does not have" "libf.so.1, for bin/good"
+    says_no "libc.so"
+}
+
+@test "another architecture, and broken files" {
+    cp /bin/true t/true
+    printf '\xb7\x00' | dd of=t/true bs=1 seek=18 conv=notrunc status=none
+    bundle
+    pbcast check b.tar.zst
+    finds warning "another machine" "true: AArch64, 64 bits"
+    head -c 500 /bin/true >t/true
+    bundle
+    pbcast check b.tar.zst
+    finds warning "broken programs" "true"
+}
+
+@test "scripts that start what is elsewhere" {
+    printf '#!/opt/py/bin/python3\n' >t/x && chmod 755 t/x
+    bundle
+    pbcast check b.tar.zst
+    finds warning "scripts that start" "x: #!/opt/py/bin/python3"
+    python_tree
+    printf '#!/usr/bin/python3\n' >t/x
+    bundle --python $PYTHON
+    pbcast check b.tar.zst
+    finds warning "scripts that start" "x: #!/usr/bin/python3"
+}
+
+@test "what makes Python leave: venv, .pth, editable" {
+    printf 'home = /usr/bin\n' >t/pyvenv.cfg
+    bundle
+    pbcast check b.tar.zst
+    finds error "virtual environment without" "pyvenv.cfg: home = /usr/bin"
+    rm t/pyvenv.cfg
+    python_tree
+    printf '/proj/src\nimport os\n' >"$lib/site-packages/a.pth"
+    printf 'import __editable___x_finder; y\n' >"$lib/site-packages/__editable__.x.pth"
+    mkdir "$lib/site-packages/z.dist-info"
+    printf '{"url": "file:///z", "dir_info": {"editable": true}}' >"$lib/site-packages/z.dist-info/direct_url.json"
+    bundle --python $PYTHON
+    pbcast check b.tar.zst
+    finds warning ".pth files" "${lib#t/}/site-packages/a.pth: /proj/src"
+    finds warning "installed editable" "${lib#t/}/site-packages/__editable__.x.pth"
+    says "z.dist-info/direct_url.json"
+}
+
+@test "compiled modules that are missing or stale" {
+    python_tree
+    bundle
+    pbcast check b.tar.zst
+    finds warning "without a compiled one" "${lib#t/}/os.py"
+    bundle --python $PYTHON
+    pbcast check b.tar.zst
+    done_well
+    unpack b.tar.zst
+    touch -d 2001-01-01 "out/${lib#t/}/os.py"
+    tar -C out -cf b.tar bin lib
+    pbcast check b.tar
+    finds warning "do not fit their source" "${lib#t/}/__pycache__/os."
+}
+
+@test "names that differ in case only, and size" {
+    : >t/Makefile
+    head -c 2000000 /dev/zero >t/makefile
+    bundle
+    pbcast check b.tar.zst
+    finds note "differ in case" "Makefile and makefile"
+    pbcast check b.tar.zst --capacity 3M
+    finds warning "more than half" "1.9 MiB of 3.0 MiB"
+    pbcast check b.tar.zst --capacity 1M
+    finds error "larger than the store" "1.9 MiB of 1.0 MiB"
+}
+
+@test "what is no archive, and temporary files" {
+    export TMPDIR=$PWD/tmp
+    mkdir tmp
+    echo no >bad
+    pbcast check bad
+    refused "bad"
+    pbcast inspect nosuch
+    refused "nosuch"
+    head -c 100000 /dev/urandom >t/x
+    bundle
+    head -c 50000 b.tar.zst >cut.tar.zst
+    pbcast check cut.tar.zst
+    refused "cut.tar.zst: corrupt"
+    pbcast check b.tar.zst
+    pbcast inspect b.tar.zst
+    [[ -z $(ls tmp) ]]
+}

@@ -1,0 +1,173 @@
+#include "env_changes.h"
+
+#include "child.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define OUTPUT_MAX (16u << 20)
+
+static int is_own(const char *name)
+{
+    static const char *const names[] = {
+        "_",         "SHLVL",      "PWD",          "OLDPWD",     "PS1", "LOADEDMODULES",
+        "_LMFILES_", "MODULEPATH", "CONDA_PREFIX", "CONDA_SHLVL"};
+    static const char *const starts[] = {"BASH_",    "LMOD_",     "__LMOD",  "_LMOD",
+                                         "MODULES_", "__MODULES", "_Module", "MODULEPATH_"};
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (strcmp(name, names[i]) == 0)
+            return 1;
+    }
+    for (size_t i = 0; i < sizeof(starts) / sizeof(starts[0]); i++) {
+        if (strncmp(name, starts[i], strlen(starts[i])) == 0)
+            return 1;
+    }
+    return 0;
+}
+
+/* The value of the variable of the first `n` bytes of `name`; NULL if it has none. */
+static const char *value_in(const char *env, size_t len, const char *name, size_t n)
+{
+    for (const char *p = env; p < env + len; p += strlen(p) + 1) {
+        if (strncmp(p, name, n) == 0 && p[n] == '=')
+            return p + n + 1;
+    }
+    return NULL;
+}
+
+static int add(struct pbc_variables *list, enum pbc_env_kind kind, const char *name,
+               const char *value)
+{
+    /* Neither what no bundle may touch nor what it cannot hold is an error here. */
+    return pbc_variables_add(list, kind, name, value) == 0 || errno != ENOMEM ? 0 : -1;
+}
+
+static int add_part(struct pbc_variables *list, enum pbc_env_kind kind, const char *name,
+                    const char *value, size_t len)
+{
+    char *part = strndup(value, len);
+    int rc = part == NULL ? -1 : add(list, kind, name, part);
+
+    free(part);
+    return rc;
+}
+
+static int compare(const char *name, const char *old, const char *new, struct pbc_variables *ret)
+{
+    size_t was = old == NULL ? 0 : strlen(old);
+    size_t is = strlen(new);
+
+    if (old != NULL && strcmp(old, new) == 0)
+        return 0;
+    if (was > 0 && is > was && new[is - was - 1] == ':' && strcmp(new + is - was, old) == 0)
+        return add_part(ret, PBC_ENV_PREPEND, name, new, is - was - 1);
+    if (was > 0 && is > was && new[was] == ':' && strncmp(new, old, was) == 0)
+        return add_part(ret, PBC_ENV_APPEND, name, new + was + 1, is - was - 1);
+    return add(ret, PBC_ENV_SET, name, new);
+}
+
+int pbc_env_compare(const char *before, size_t before_len, const char *after, size_t after_len,
+                    struct pbc_variables *ret)
+{
+    for (const char *p = after; p < after + after_len; p += strlen(p) + 1) {
+        size_t n = strcspn(p, "=");
+        char name[PBC_VARIABLE_NAME_MAX + 1];
+
+        if (p[n] != '=' || n == 0 || n >= sizeof(name))
+            continue;
+        memcpy(name, p, n);
+        name[n] = '\0';
+        if (!is_own(name) &&
+            compare(name, value_in(before, before_len, name, n), p + n + 1, ret) != 0)
+            return -1;
+    }
+    for (const char *p = before; p < before + before_len; p += strlen(p) + 1) {
+        size_t n = strcspn(p, "=");
+        char name[PBC_VARIABLE_NAME_MAX + 1];
+
+        if (p[n] != '=' || n == 0 || n >= sizeof(name))
+            continue;
+        memcpy(name, p, n);
+        name[n] = '\0';
+        if (!is_own(name) && value_in(after, after_len, name, n) == NULL &&
+            add(ret, PBC_ENV_UNSET, name, NULL) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* The two are parted by an empty string. */
+static int take_output(const char *text, size_t len, struct pbc_variables *ret,
+                       struct pbc_error *err)
+{
+    const char *part = memmem(text, len, "\0\0", 2);
+
+    if (part == NULL)
+        return pbc_fail(err, PBC_EXIT_REFUSED, "bash has not told its environment");
+    if (pbc_env_compare(text, (size_t)(part + 1 - text), part + 2, len - (size_t)(part + 2 - text),
+                        ret) != 0)
+        return pbc_fail(err, PBC_EXIT_FAILED, "no memory for variables");
+    return 0;
+}
+
+int pbc_env_changes(const char *text, char *const *argument, size_t arguments, const char *what,
+                    struct pbc_variables *ret, struct pbc_error *err)
+{
+    char **argv = calloc(arguments + 7, sizeof(*argv));
+    char *script = NULL, *output = NULL;
+    size_t n = 0, len;
+    int rc = -1;
+
+    memset(ret, 0, sizeof(*ret));
+    if (asprintf(&script, "exec 3>&1 1>&2\n%s\nrc=$?\n[ $rc = 0 ] || exit $rc\nenv -0 >&3\n",
+                 text) < 0)
+        script = NULL;
+    if (argv == NULL || script == NULL) {
+        pbc_fail(err, PBC_EXIT_FAILED, "no memory");
+    } else {
+        argv[n++] = (char *)(uintptr_t) "bash";
+        argv[n++] = (char *)(uintptr_t) "--noprofile";
+        argv[n++] = (char *)(uintptr_t) "--norc";
+        argv[n++] = (char *)(uintptr_t) "-c";
+        argv[n++] = script;
+        argv[n++] = (char *)(uintptr_t) "pbcast";
+        for (size_t i = 0; i < arguments; i++)
+            argv[n++] = argument[i];
+        output = pbc_child_output(argv, NULL, OUTPUT_MAX, what, &len, err);
+    }
+    if (output != NULL)
+        rc = take_output(output, len, ret, err);
+    if (rc != 0)
+        pbc_variables_free(ret);
+    free(output);
+    free(script);
+    free(argv);
+    return rc;
+}
+
+char *pbc_env_in_tree(const char *value, const char *prefix)
+{
+    static const char root[] = "@ROOT@";
+    size_t n = strlen(prefix), len = strlen(value);
+    char *out = malloc(len * sizeof(root) + 1);
+    char *p = out;
+
+    if (out == NULL)
+        return NULL;
+    while (*value != '\0') {
+        if (n > 0 && strncmp(value, prefix, n) == 0 &&
+            (value[n] == '/' || value[n] == ':' || value[n] == '\0')) {
+            memcpy(p, root, sizeof(root) - 1);
+            p += sizeof(root) - 1;
+            value += n;
+        } else {
+            *p++ = *value++;
+        }
+    }
+    *p = '\0';
+    return out;
+}

@@ -1,0 +1,263 @@
+#include "reader.h"
+
+#include "beneath.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define BLOCK (256u << 10)
+
+struct pbc_reader {
+    char *path;
+    int fd;
+    enum pbc_format format;
+    struct archive *filter; /* undoes the compression; NULL for a plain tar */
+    struct archive *tar;
+    int failed; /* read(2) did, with errno */
+    int take_all;
+    uint8_t block[BLOCK];
+    uint8_t packed[BLOCK];
+};
+
+static int fail(const struct pbc_reader *r, enum pbc_exit code, const char *member,
+                const char *words, struct pbc_error *err)
+{
+    if (member == NULL)
+        return pbc_fail(err, code, "%s: %s", r->path, words);
+    return pbc_fail(err, code, "%s: member '%s' %s", r->path, member, words);
+}
+
+static int archive_failed(struct pbc_reader *r, struct archive *a, struct pbc_error *err)
+{
+    const char *words = archive_error_string(a);
+
+    if (r->failed != 0) {
+        errno = r->failed;
+        return pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot read %s", r->path);
+    }
+    return pbc_fail(err, archive_errno(a) == ENOMEM ? PBC_EXIT_FAILED : PBC_EXIT_REFUSED,
+                    "%s: corrupt, truncated or not a tar archive: %s", r->path,
+                    words == NULL ? "unreadable" : words);
+}
+
+/* --- bytes --------------------------------------------------------------------------------- */
+
+static la_ssize_t read_file(struct pbc_reader *r, struct archive *a, uint8_t *to, const void **ret)
+{
+    ssize_t n;
+
+    do
+        n = read(r->fd, to, BLOCK);
+    while (n < 0 && errno == EINTR);
+    if (n < 0) {
+        r->failed = errno;
+        archive_set_error(a, errno, "read");
+        return ARCHIVE_FATAL;
+    }
+    *ret = to;
+    return n;
+}
+
+static la_ssize_t next_packed(struct archive *a, void *arg, const void **ret)
+{
+    struct pbc_reader *r = arg;
+
+    return read_file(r, a, r->packed, ret);
+}
+
+static la_ssize_t next_plain(struct archive *a, void *arg, const void **ret)
+{
+    struct pbc_reader *r = arg;
+    la_ssize_t n;
+
+    if (r->filter == NULL)
+        return read_file(r, a, r->block, ret);
+    n = archive_read_data(r->filter, r->block, BLOCK);
+    if (n < 0) {
+        archive_set_error(a, archive_errno(r->filter), "%s", archive_error_string(r->filter));
+        return ARCHIVE_FATAL;
+    }
+    *ret = r->block;
+    return n;
+}
+
+static int add_filter(struct archive *a, enum pbc_format format)
+{
+    switch (format) {
+    case PBC_FORMAT_GZIP:
+        return archive_read_support_filter_gzip(a);
+    case PBC_FORMAT_BZIP2:
+        return archive_read_support_filter_bzip2(a);
+    case PBC_FORMAT_XZ:
+        return archive_read_support_filter_xz(a);
+    case PBC_FORMAT_ZSTD:
+        return archive_read_support_filter_zstd(a);
+    case PBC_FORMAT_LZ4:
+        return archive_read_support_filter_lz4(a);
+    default:
+        return ARCHIVE_FATAL;
+    }
+}
+
+static int open_filter(struct pbc_reader *r, struct pbc_error *err)
+{
+    struct archive_entry *e;
+
+    r->filter = archive_read_new();
+    if (r->filter == NULL)
+        return fail(r, PBC_EXIT_FAILED, NULL, "no memory to read it", err);
+    /* ARCHIVE_WARN: libarchive would run an external program, which may not be there. */
+    if (add_filter(r->filter, r->format) != ARCHIVE_OK ||
+        archive_read_support_format_raw(r->filter) != ARCHIVE_OK)
+        return pbc_fail(err, PBC_EXIT_REFUSED, "%s: this libarchive cannot read %s", r->path,
+                        pbc_format_name(r->format));
+    if (archive_read_open(r->filter, r, NULL, next_packed, NULL) != ARCHIVE_OK ||
+        archive_read_next_header(r->filter, &e) != ARCHIVE_OK)
+        return archive_failed(r, r->filter, err);
+    return 0;
+}
+
+int pbc_reader_again(struct pbc_reader *r, struct pbc_error *err)
+{
+    archive_read_free(r->tar);
+    archive_read_free(r->filter);
+    r->tar = r->filter = NULL;
+    if (lseek(r->fd, 0, SEEK_SET) != 0)
+        return pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot read %s", r->path);
+    if (r->format != PBC_FORMAT_TAR && open_filter(r, err) != 0)
+        return -1;
+    r->tar = archive_read_new();
+    if (r->tar == NULL || archive_read_support_format_tar(r->tar) != ARCHIVE_OK)
+        return fail(r, PBC_EXIT_FAILED, NULL, "no memory to read it", err);
+    if (archive_read_open(r->tar, r, NULL, next_plain, NULL) != ARCHIVE_OK)
+        return archive_failed(r, r->tar, err);
+    return 0;
+}
+
+struct pbc_reader *pbc_reader_open(const char *path, struct pbc_error *err)
+{
+    struct pbc_reader *r = calloc(1, sizeof(*r));
+    struct pbc_bundles list = {.count = 1};
+
+    if (r != NULL)
+        r->fd = -1;
+    if (r == NULL || (r->path = strdup(path)) == NULL ||
+        (list.item[0].path = strdup(path)) == NULL) {
+        pbc_fail(err, PBC_EXIT_FAILED, "no memory");
+        pbc_reader_free(r);
+        return NULL;
+    }
+    if (pbc_bundles_probe(&list, err) == 0) {
+        r->format = list.item[0].format;
+        r->fd = open(path, O_RDONLY | O_CLOEXEC);
+        if (r->fd < 0)
+            pbc_fail_errno(err, PBC_EXIT_REFUSED, "cannot open %s", path);
+    }
+    pbc_bundles_free(&list);
+    if (r->fd < 0 || pbc_reader_again(r, err) != 0) {
+        pbc_reader_free(r);
+        return NULL;
+    }
+    return r;
+}
+
+void pbc_reader_free(struct pbc_reader *r)
+{
+    if (r == NULL)
+        return;
+    archive_read_free(r->tar);
+    archive_read_free(r->filter);
+    if (r->fd >= 0)
+        close(r->fd);
+    free(r->path);
+    free(r);
+}
+
+/* --- members ------------------------------------------------------------------------------- */
+
+/* What the writer (writer.h) refuses in any tree. */
+static int check_member(struct pbc_reader *r, struct archive_entry *e, struct pbc_error *err)
+{
+    const char *name = archive_entry_pathname(e);
+    const char *link = archive_entry_symlink(e);
+    const char *target = archive_entry_hardlink(e);
+    struct pbc_error why;
+    struct pbc_name n;
+
+    if (name == NULL)
+        return fail(r, PBC_EXIT_REFUSED, NULL, "a member's name is not valid UTF-8", err);
+    if (pbc_name_parse(name, &n, &why) != 0)
+        return fail(r, why.code, NULL, why.text, err);
+    if (target != NULL) {
+        if (n.depth == 0 || pbc_name_parse(target, &n, NULL) != 0 || n.depth == 0)
+            return fail(r, PBC_EXIT_REFUSED, name, "is a hard link to no name inside the tree",
+                        err);
+        return 0;
+    }
+    switch (archive_entry_filetype(e)) {
+    case AE_IFREG:
+        if (archive_entry_perm(e) & (S_ISUID | S_ISGID))
+            return fail(r, PBC_EXIT_REFUSED, name, "is setuid or setgid", err);
+        if (archive_entry_size(e) < 0)
+            return fail(r, PBC_EXIT_REFUSED, name, "has a negative size", err);
+        break;
+    case AE_IFDIR:
+        return 0;
+    case AE_IFLNK:
+        if (link == NULL || *link == '\0')
+            return fail(r, PBC_EXIT_REFUSED, name, "is a link to nothing", err);
+        if (*link == '/')
+            return fail(r, PBC_EXIT_REFUSED, name, "is a link out of the tree", err);
+        break;
+    default:
+        return fail(r, PBC_EXIT_REFUSED, name,
+                    "is neither file, directory nor link: bundles cannot have it", err);
+    }
+    if (n.depth == 0)
+        return fail(r, PBC_EXIT_REFUSED, name, "takes the place of the tree", err);
+    return 0;
+}
+
+/* After the last member: an end mark, and nothing unsound behind it. */
+static int check_end(struct pbc_reader *r, struct pbc_error *err)
+{
+    const void *rest;
+    la_ssize_t n;
+
+    if (archive_filter_bytes(r->tar, 0) == archive_read_header_position(r->tar))
+        return fail(r, PBC_EXIT_REFUSED, NULL,
+                    "truncated: the archive has no end mark (two blocks of zeros)", err);
+    while ((n = next_plain(r->tar, r, &rest)) > 0)
+        ;
+    return n < 0 ? archive_failed(r, r->tar, err) : 0;
+}
+
+int pbc_reader_next(struct pbc_reader *r, struct archive_entry **ret, struct pbc_error *err)
+{
+    int got = archive_read_next_header(r->tar, ret);
+
+    if (got == ARCHIVE_EOF)
+        return check_end(r, err) == 0 ? 0 : -1;
+    if (got != ARCHIVE_OK && got != ARCHIVE_WARN)
+        return archive_failed(r, r->tar, err);
+    return r->take_all || check_member(r, *ret, err) == 0 ? 1 : -1;
+}
+
+void pbc_reader_take_all(struct pbc_reader *r)
+{
+    r->take_all = 1;
+}
+
+int pbc_reader_data(struct pbc_reader *r, const void **data, size_t *len, int64_t *offset,
+                    struct pbc_error *err)
+{
+    int got = archive_read_data_block(r->tar, data, len, offset);
+
+    if (got == ARCHIVE_EOF)
+        return 0;
+    return got == ARCHIVE_OK ? 1 : archive_failed(r, r->tar, err);
+}

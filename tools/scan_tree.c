@@ -1,0 +1,83 @@
+/* The tree of a scanned bundle, without contents, as the agent would make it. */
+#include "scan.h"
+
+#include "relocate.h"
+#include "tempdir.h"
+#include "unpack_pipe.h"
+#include "writer.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+/* What says nothing of the profile, and there is much of. */
+static int is_dull(const char *name)
+{
+    return strstr(name, "__pycache__/") != NULL;
+}
+
+static int make_member(struct pbc_writer *w, const struct pbc_seen *m, struct pbc_error *err)
+{
+    switch (m->kind) {
+    case 'd':
+        return m->name[0] == '\0' ? 0 : pbc_writer_dir(w, m->name, 0755, err);
+    case 'l':
+        return pbc_writer_symlink(w, m->name, m->target, err);
+    case 'h':
+        return is_dull(m->name) || is_dull(m->target)
+                   ? 0
+                   : pbc_writer_hardlink(w, m->name, m->target, err);
+    case 'f':
+        if (is_dull(m->name) && !(m->mode & 06000))
+            return 0;
+        if (pbc_writer_file(w, m->name, m->mode, 0, err) != 0)
+            return -1;
+        return pbc_writer_close(w, (struct timespec){0}, err);
+    default:
+        return pbc_fail(err, PBC_EXIT_REFUSED,
+                        "member '%s' is neither file, directory nor link: bundles cannot have it",
+                        m->name);
+    }
+}
+
+static void make_tree(struct pbc_scan *s, int root)
+{
+    struct pbc_writer_limits limits = {.entries = PBC_SCAN_MEMBERS_MAX};
+    struct pbc_writer *w = pbc_writer_new(root, &limits);
+    int rc = 0;
+
+    if (w == NULL) {
+        pbc_fail(&s->refused, PBC_EXIT_FAILED, "no memory");
+        return;
+    }
+    for (size_t i = 0; i < s->count && rc == 0; i++) {
+        if (!pbc_member_is_own(s->seen[i].name))
+            rc = make_member(w, &s->seen[i], &s->refused);
+    }
+    if (rc == 0)
+        rc = pbc_writer_finish(w, &s->refused);
+    pbc_writer_free(w);
+}
+
+int pbc_scan_tree(struct pbc_scan *s, struct pbc_manifest *found, struct pbc_error *err)
+{
+    struct pbc_tempdir dir;
+    int root, rc = 0;
+
+    memset(found, 0, sizeof(*found));
+    if (pbc_tempdir_make(&dir, err) != 0)
+        return -1;
+    root = open(dir.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (root < 0)
+        rc = pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot open %s", dir.path);
+    if (rc == 0 && s->refused.text[0] == '\0')
+        make_tree(s, root);
+    if (rc == 0 && s->has_meta && pbc_manifest_add_meta(found, true, &s->meta, err) != 0)
+        rc = -1;
+    if (rc == 0 && s->refused.text[0] == '\0')
+        (void)pbc_profile_detect(root, found, &s->refused);
+    if (root >= 0)
+        close(root);
+    pbc_tempdir_remove(&dir);
+    return rc;
+}
