@@ -56,6 +56,54 @@ static int add_part(struct pbc_variables *list, enum pbc_env_kind kind, const ch
     return rc;
 }
 
+static int has_entry(const char *list, const char *entry, size_t len)
+{
+    while (*list != '\0') {
+        size_t n = strcspn(list, ":");
+
+        if (n == len && strncmp(list, entry, len) == 0)
+            return 1;
+        list += n + (list[n] == ':');
+    }
+    return 0;
+}
+
+static int is_list(const char *name)
+{
+    size_t len = strlen(name);
+
+    return len >= 4 && strcmp(name + len - 4, "PATH") == 0;
+}
+
+/* Module systems put a list in order while they are at it: what counts are the entries that it did
+ * not have. */
+static int add_entries(struct pbc_variables *list, const char *name, const char *old,
+                       const char *new)
+{
+    char *out = malloc(strlen(new) + 1);
+    size_t at = 0;
+    int rc = 0;
+
+    if (out == NULL)
+        return -1;
+    while (*new != '\0') {
+        size_t n = strcspn(new, ":");
+
+        if (n > 0 && !has_entry(old, new, n)) {
+            if (at > 0)
+                out[at++] = ':';
+            memcpy(out + at, new, n);
+            at += n;
+        }
+        new += n + (new[n] == ':');
+    }
+    out[at] = '\0';
+    if (at > 0)
+        rc = add(list, PBC_ENV_PREPEND, name, out);
+    free(out);
+    return rc;
+}
+
 static int compare(const char *name, const char *old, const char *new, struct pbc_variables *ret)
 {
     size_t was = old == NULL ? 0 : strlen(old);
@@ -67,6 +115,8 @@ static int compare(const char *name, const char *old, const char *new, struct pb
         return add_part(ret, PBC_ENV_PREPEND, name, new, is - was - 1);
     if (was > 0 && is > was && new[was] == ':' && strncmp(new, old, was) == 0)
         return add_part(ret, PBC_ENV_APPEND, name, new + was + 1, is - was - 1);
+    if (old != NULL && is_list(name))
+        return add_entries(ret, name, old, new);
     return add(ret, PBC_ENV_SET, name, new);
 }
 

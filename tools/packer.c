@@ -135,6 +135,7 @@ static int spill(struct pbc_packer *p, struct pbc_error *err)
 static int make_room(struct pbc_packer *p, struct pbc_error *err)
 {
     uint8_t *more;
+    size_t size;
 
     if (p->out_size - p->out_len >= OUT_BYTES)
         return 0;
@@ -145,12 +146,12 @@ static int make_room(struct pbc_packer *p, struct pbc_error *err)
                         "a file has more than %u MiB when compressed, which is too much to be "
                         "packed on the fly: make a bundle of it first",
                         PBC_PACKER_HELD_MAX >> 20);
-    more = realloc(p->out, 2 * p->out_size);
+    size = p->out_size < PBC_PACKER_HELD_MAX / 2 ? 2 * p->out_size : PBC_PACKER_HELD_MAX;
+    more = realloc(p->out, size);
     if (more == NULL)
-        return pbc_fail(err, PBC_EXIT_FAILED, "no memory for a frame of %zu bytes",
-                        2 * p->out_size);
+        return pbc_fail(err, PBC_EXIT_FAILED, "no memory for a frame of %zu bytes", size);
     p->out = more;
-    p->out_size *= 2;
+    p->out_size = size;
     return 0;
 }
 

@@ -282,6 +282,16 @@ EOF
     left_nothing b.
 }
 
+@test "module: only what a list did not have before, whatever its order is now" {
+    modules
+    mkdir -p old/bin
+    printf '#%%Module\nremove-path PATH %s/old/bin\nappend-path PATH %s/old/bin\nprepend-path PATH {%s/sw/a b/bin}\n' \
+        "$PWD" "$PWD" "$PWD" >files/order
+    PATH=$PWD/old/bin:$PATH pbcast bundle module order -o b.tar.zst
+    done_well
+    [[ $(conf | grep =PATH=) == prepend=PATH=@ROOT@/bin ]]
+}
+
 @test "module: what does not load" {
     modules
     pbcast bundle module nosuch -o b.tar.zst

@@ -62,7 +62,7 @@ endforeach()
 # Bundles of frames.
 pbc_engine_test(frames)
 if(ZSTD_FOUND)
-    foreach(what convert frames_refused frames_unpack meta)
+    foreach(what convert frames_refused frames_unpack meta pack)
         pbc_engine_test(${what} SOURCES frames_support.c)
         target_link_libraries(test_engine_${what} PRIVATE pbc_tool)
     endforeach()
