@@ -181,16 +181,10 @@ static int make_prefix(struct pbc_make *m, const char *dir, int fd, struct pbc_e
 
     rc = m->nrest > 1 ? walk_parts(m, dir, m->rest + 1, m->nrest - 1, err)
                       : walk_prefix(m, dir, err);
-    if (rc == 0)
-        rc = pbc_profile_detect(fd, &found, err);
-    has_python = rc == 0 && find_python(&found, dir, python);
-    if (rc == 0 && !m->meta.has_profile && found.profile != PBC_PROFILE_GENERIC) {
-        m->meta.has_profile = true;
-        m->meta.profile = found.profile;
-    }
-    pbc_manifest_free(&found);
     if (rc != 0)
         return -1;
+    has_python = pbc_profile_detect(fd, &found, NULL) == 0 && find_python(&found, dir, python);
+    pbc_manifest_free(&found);
     return pbc_make_write(m, m->output,
                           m->python != NULL ? m->python
                           : has_python      ? python

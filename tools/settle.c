@@ -58,6 +58,17 @@ static int name_of_path(const struct pbc_plan *p, const char *path, char out[PBC
     return -1;
 }
 
+static int is_above_a_root(const struct pbc_plan *p, const char *dir)
+{
+    size_t len = strcmp(dir, "/") == 0 ? 0 : strlen(dir);
+
+    for (size_t i = 0; i < p->nroots; i++) {
+        if (strncmp(p->root[i].dir, dir, len) == 0 && p->root[i].dir[len] == '/')
+            return 1;
+    }
+    return 0;
+}
+
 static int retarget(struct pbc_item *i, const char *to, struct pbc_error *err)
 {
     char *target = pbc_names_relative(i->name, to);
@@ -110,6 +121,10 @@ static int settle_link(struct settle *s, size_t index, struct pbc_error *err)
                pbc_names_follow(&s->names, "", *name == '\0' ? "." : name, NULL) ==
                    PBC_LEADS_INSIDE) {
         rc = retarget(i, name, err);
+    } else if (s->follow && is_above_a_root(s->w->plan, real)) {
+        rc = pbc_fail(err, PBC_EXIT_REFUSED,
+                      "%s leads to %s, in which the tree itself lies: leave it out with --exclude",
+                      i->source, real);
     } else if (s->follow) {
         rc = replace(s, index, real, err);
     } else {

@@ -31,6 +31,16 @@ prefix() {
     [[ -e parts/src/source && ! -e parts/lib ]]
 }
 
+@test "parts of a prefix are not taken for the whole" {
+    prefix
+    mkdir -p t/lib/python3.11
+    : >t/lib/python3.11/os.py
+    printf '#!/bin/sh\nexit 1\n' >t/bin/python3
+    pbcast bundle prefix t share -o b.tar.zst
+    pbcast check b.tar.zst
+    done_well
+}
+
 @test "dir packs all, hidden files too" {
     prefix
     : >t/.hidden
@@ -235,6 +245,16 @@ prefix() {
     pbcast bundle dir t --follow -o b.tar.zst
     [[ $status == 3 || $status == 0 ]]
     (($(wc -l <<<"$output") == 1))
+}
+
+@test "a link to a directory above the tree is not followed" {
+    local target
+    for target in .. /; do
+        ln -sfn "$target" t/up
+        pbcast bundle dir t --follow -o b.tar.zst
+        refused "in which the tree itself lies"
+        left_nothing
+    done
 }
 
 @test "what no bundle can have" {

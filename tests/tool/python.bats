@@ -33,7 +33,8 @@ bundle() { pbcast bundle prefix t --python $PYTHON -o b.tar.zst "$@"; }
     says 42
     says "pkg/__pycache__/__init__.$tag.pyc matches"
     says_no "# wrote '$PWD"
-    conf | grep -x profile=python
+    pbcast inspect b.tar.zst
+    says "profile    python, by what the tree holds"
 }
 
 @test "a stale one is replaced, a valid one kept" {
