@@ -153,7 +153,8 @@ static int hold(struct scanning *k, const struct pbc_seen *m, const void *data, 
     return 0;
 }
 
-static void digest_zeros(struct scanning *k, uint64_t len)
+/* A hole may be large. */
+static int digest_zeros(struct scanning *k, uint64_t len, struct pbc_error *err)
 {
     static const uint8_t zeros[64 << 10];
 
@@ -162,7 +163,10 @@ static void digest_zeros(struct scanning *k, uint64_t len)
 
         pbc_contents_data(&k->contents, zeros, n);
         len -= n;
+        if (pbc_progress_bytes(k->progress, n, err) != 0)
+            return -1;
     }
+    return 0;
 }
 
 static int read_file(struct scanning *k, const struct pbc_seen *m, int own, struct pbc_error *err)
@@ -182,7 +186,8 @@ static int read_file(struct scanning *k, const struct pbc_seen *m, int own, stru
         if (len > 0 && hold(k, m, data, len, offset, err) != 0)
             return -1;
         if (!own) {
-            digest_zeros(k, (uint64_t)offset - done);
+            if (digest_zeros(k, (uint64_t)offset - done, err) != 0)
+                return -1;
             pbc_contents_data(&k->contents, data, len);
         }
         done = (uint64_t)offset + len;
@@ -190,7 +195,7 @@ static int read_file(struct scanning *k, const struct pbc_seen *m, int own, stru
             return -1;
     }
     if (rc == 0 && !own)
-        digest_zeros(k, m->size - done);
+        rc = digest_zeros(k, m->size - done, err);
     return rc;
 }
 
@@ -226,8 +231,8 @@ static int keep(struct scanning *k, struct pbc_seen *m, struct pbc_error *err)
     if (strcmp(m->name, PBC_META_NAME) == 0) {
         if (k->s->has_meta)
             return 0;
-        k->s->has_meta =
-            pbc_meta_parse((const char *)k->held, k->held_len, &k->s->meta, &k->s->refused) == 0;
+        k->s->has_meta = pbc_meta_parse(k->held == NULL ? "" : (const char *)k->held, k->held_len,
+                                        &k->s->meta, &k->s->refused) == 0;
         return 0;
     }
     if (m->head_len > 0 && is_text(m)) {

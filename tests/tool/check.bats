@@ -258,3 +258,11 @@ assert j["refused"] is None and len(j["by_directory"]) == 2, j' <<<"$output"
     pbcast inspect b.tar.zst
     [[ -z $(ls tmp) ]]
 }
+
+@test "reading a huge hole can be stopped" {
+    truncate -s 5T t/hole
+    tar -C t --sparse -cf b.tar .
+    run env --default-signal=INT timeout -s INT -k 20 1 "$PBC_TOOL" check -q b.tar
+    [[ $status == 124 ]] || said "124: it was stopped by the signal, and soon"
+    says "stopped: Interrupt"
+}
