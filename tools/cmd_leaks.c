@@ -183,27 +183,22 @@ static int read_mounts(const struct wish *w, struct pbc_mounts *ret, struct pbc_
 }
 
 static int write_report(const struct wish *w, struct pbc_leaks *l, const char *root,
-                        unsigned processes, struct pbc_error *err)
+                        unsigned processes, FILE *out, struct pbc_error *err)
 {
-    FILE *out = w->output == NULL ? stderr : fopen(w->output, "we");
     unsigned long leaks = pbc_leaks_count(l, w->all);
-    int rc = 0;
 
-    if (out == NULL)
-        return pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot write %s", w->output);
     fprintf(out, "pbcast leaks: %u process%s, %lu requests in %s; %lu leak%s\n", processes,
             processes == 1 ? "" : "es", pbc_leaks_staged(l), root, leaks, leaks == 1 ? "" : "s");
     pbc_leaks_write(l, out, w->names);
     if (fflush(out) != 0 || ferror(out))
-        rc = pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot write the report");
-    if (out != stderr && fclose(out) != 0 && rc == 0)
-        rc = pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot write %s", w->output);
-    return rc;
+        return pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot write the report");
+    return 0;
 }
 
 /* The exit status, or -1 with err. */
 static int observe(const struct wish *w, const struct pbc_staged *staged,
-                   const struct environment *e, struct pbc_mounts *mounts, struct pbc_error *err)
+                   const struct environment *e, struct pbc_mounts *mounts, FILE *out,
+                   struct pbc_error *err)
 {
     struct pbc_command_facts facts;
     struct facts_text text;
@@ -217,7 +212,7 @@ static int observe(const struct wish *w, const struct pbc_staged *staged,
     if (l == NULL)
         return pbc_fail(err, PBC_EXIT_FAILED, "no memory");
     if (pbc_observe(w->command, e->list, text.cwd, l, &processes, &status, err) == 0 &&
-        write_report(w, l, staged->root, processes, err) == 0) {
+        write_report(w, l, staged->root, processes, out, err) == 0) {
         if (status != 0)
             pbc_fail(err, PBC_EXIT_FAILED, "%s ended with status %d", w->command[0], status);
         else
@@ -233,17 +228,24 @@ static int run(const struct wish *w, struct pbc_error *err)
     struct environment e = {0};
     struct pbc_mounts mounts = {0};
     struct pbc_staged staged;
+    FILE *out = stderr;
     bool in_set;
     int rc = -1;
 
     if (pbc_staged_find(&w->staged, &staged, err) < 0)
         return -1;
+    if (w->output != NULL && (out = fopen(w->output, "we")) == NULL) {
+        pbc_manifest_free(&staged.manifest);
+        return pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot write %s", w->output);
+    }
     /* In the set already, it is to be seen as it is: with what was changed since. */
     in_set = w->staged.profile == NULL && getenv("PBCAST_ROOT") != NULL &&
              strcmp(getenv("PBCAST_ROOT"), staged.root) == 0;
     if ((in_set || pbc_changes_make(&staged, &changes, err) == 0) &&
         make_environment(&changes, &e, err) == 0 && read_mounts(w, &mounts, err) == 0)
-        rc = observe(w, &staged, &e, &mounts, err);
+        rc = observe(w, &staged, &e, &mounts, out, err);
+    if (out != stderr && fclose(out) != 0 && rc >= 0)
+        rc = pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot write %s", w->output);
     pbc_mounts_free(&mounts);
     free_environment(&e);
     pbc_changes_free(&changes);

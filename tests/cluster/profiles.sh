@@ -89,6 +89,21 @@ test_node_runs_with_a_package() {
     return $rc
 }
 
+test_mpirun_of_the_tree_finds_its_daemons_there() {
+    tier1 && bundle_of openmpi openmpi_tree "$SHARED/tier1.tar.gz" &&
+        hide /usr/bin/orted /usr/bin/mpirun.openmpi /usr/share/openmpi /usr/lib/"$TRIPLET"/openmpi || return
+    # shellcheck disable=SC2016
+    script 'mpirun -np 4 --map-by node python -c "
+import os
+from mpi4py import MPI
+print(\"value\", MPI.COMM_WORLD.allreduce(1), os.environ[\"OPAL_PREFIX\"] == os.environ[\"PBCAST_ROOT\"])"'
+    batch -N4 --ntasks-per-node=1 --pbcast-bundle="$bundle"
+    expect_rc 0 && expect_count 4 'value 4 True' && nothing_left
+    local rc=$?
+    unhide
+    return $rc
+}
+
 # Not a conda: what its packages look like. Text and a program hold the long prefix for which they
 # were built.
 LONG=/opt/build/$(printf 'placehold_%.0s' {1..24})

@@ -51,6 +51,14 @@ node_tree() { # TREE
     put_libraries "$1"
 }
 
+# Tier 1 with the programs of OpenMPI, which then is whole.
+openmpi_tree() { # TREE TIER1
+    tar -C "$1" -xf "$2"
+    put "$1" /usr/bin/orted
+    cp -L /usr/bin/mpirun.openmpi "$1/bin/mpirun"
+    put_libraries "$1"
+}
+
 # A virtual environment with a package of its own, and its base interpreter in base/.
 venv_tree() { # TREE TIER1
     local link
