@@ -108,8 +108,10 @@ int pbc_member_own(struct pbc_unpack *u, unsigned bundle, struct archive *a,
     int rc;
 
     if (!pbc_member_is_own(name)) {
-        if (archive_entry_filetype(e) != AE_IFDIR)
-            atomic_store(&u->result[bundle].begun, 1);
+        atomic_int *begun = &u->result[bundle].begun;
+
+        if (archive_entry_filetype(e) != AE_IFDIR && !atomic_load(begun))
+            atomic_store(begun, 1);
         return 0;
     }
     rc = is_meta(name, err);
