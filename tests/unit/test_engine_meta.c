@@ -123,8 +123,8 @@ static const char binary[] = "\x7f"
 
 static void binary_by_hand(char out[sizeof(binary) - 1])
 {
-    static const char *const strings[] = {UNPACKING_ROOT "/lib:" UNPACKING_ROOT "/lib64",
-                                          UNPACKING_ROOT, "after" UNPACKING_ROOT};
+    static const char *const strings[] = {(UNPACKING_ROOT "/lib:" UNPACKING_ROOT "/lib64"),
+                                          UNPACKING_ROOT, ("after" UNPACKING_ROOT)};
     const size_t at[] = {6, 6 + 2 * strlen(LONG) + 11 + 5 + 1,
                          6 + 3 * strlen(LONG) + 11 + 5 + 1 + 3};
 
@@ -144,7 +144,7 @@ static void some_bundle(struct bytes *tar)
     add(tar, "lib/lib.so", binary, sizeof(binary) - 1);
     add_text(tar, "lib/other.so", LONG "/lib");
     add_text(tar, "etc/empty", "");
-    add_text(tar, "etc/none", "nothing to do, " LONG + 1);
+    add_text(tar, "etc/none", "nothing to do, /home/build/placehold_placehold");
     tar_end(tar);
 }
 
@@ -159,6 +159,7 @@ static void assert_some_tree(struct unpacking *p)
     assert_bytes(p, "lib/lib.so", want, sizeof(want));
     assert_text(p, "lib/other.so", LONG "/lib");
     assert_text(p, "etc/empty", "");
+    assert_text(p, "etc/none", "nothing to do, /home/build/placehold_placehold");
     empty_tree(p);
 }
 

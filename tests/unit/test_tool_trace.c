@@ -129,7 +129,7 @@ static void what_is_no_such_line_is_ignored(void **state)
                                         "x open('/a', 0) = 3",
                                         "7 open(",
                                         "7 open('/a', 0)",
-                                        "7 open('/a",
+                                        "7 open(\"\\x2f",
                                         "-7 open('/a', 0) = 3",
                                         "7 +++ exited with 0 +++",
                                         "7 --- SIGCHLD {si_signo=SIGCHLD} ---",
