@@ -19,9 +19,10 @@ static const struct {
     [PBC_CAUSE_CONFIG] = {"sysconfig", "put the interpreter's whole prefix into the bundle"},
     [PBC_CAUSE_SCRIPT] = {"directory of the script", "stage it too: --pbcast-mirror=DIR"},
     [PBC_CAUSE_VARIABLE] = {"variable", "unset it, or let it name the staged tree"},
-    [PBC_CAUSE_RUNPATH] = {"shared libraries by RUNPATH or the loader's own list",
-                           "put them into a bundle: 'pbcast bundle system-libs'; 'pbcast check' "
-                           "names RUNPATHs that leave a bundle"},
+    [PBC_CAUSE_LIBRARY] = {"shared libraries of the system",
+                           "put them into a bundle: 'pbcast bundle system-libs'"},
+    [PBC_CAUSE_RUNPATH] = {"shared libraries by RUNPATH",
+                           "'pbcast check' names RUNPATHs that leave a bundle"},
     [PBC_CAUSE_WORK] = {"working directory", "run in another directory: srun --chdir=DIR"},
     [PBC_CAUSE_HOME] = {"settings in the home directory", ""},
     [PBC_CAUSE_OTHER] = {"other", ""},
@@ -75,6 +76,18 @@ static bool is_library(const char *path)
     const char *so = strstr(pbc_path_last(path), ".so");
 
     return so != NULL && (so[3] == '\0' || so[3] == '.');
+}
+
+/* The loader's cache names libraries by whole paths, the kernel says /usr/lib where that may say
+ * /lib. */
+static bool in_cache(const struct pbc_command_facts *f, const char *path)
+{
+    size_t len = (size_t)(pbc_path_last(path) - path); /* with the last '/' */
+
+    if (memmem(f->cache, f->cache_len, path, len) != NULL)
+        return true;
+    return strncmp(path, "/usr/", 5) == 0 &&
+           memmem(f->cache, f->cache_len, path + 4, len - 4) != NULL;
 }
 
 static bool is_config(const char *path)
@@ -156,7 +169,7 @@ enum pbc_cause pbc_cause_of(const struct pbc_command_facts *f, const struct pbc_
             return PBC_CAUSE_VARIABLE;
     }
     if (is_library(path))
-        return PBC_CAUSE_RUNPATH;
+        return in_cache(f, path) ? PBC_CAUSE_LIBRARY : PBC_CAUSE_RUNPATH;
     if (f->script[0] != '\0' && pbc_path_below(path, f->script))
         return PBC_CAUSE_SCRIPT;
     if (strcmp(f->cwd, "/") != 0 ? pbc_path_below(path, f->cwd) : strcmp(path, "/") == 0)

@@ -15,7 +15,8 @@ enum pbc_cause {
     PBC_CAUSE_CONFIG,   /* what was configured when Python was built: sysconfig */
     PBC_CAUSE_SCRIPT,   /* directory of the script */
     PBC_CAUSE_VARIABLE, /* a directory that a variable names */
-    PBC_CAUSE_RUNPATH,  /* a shared library that none of these names */
+    PBC_CAUSE_LIBRARY,  /* a shared library that the node's loader knows (ld.so.cache) */
+    PBC_CAUSE_RUNPATH,  /* another: by RUNPATH, RPATH or a path in a program */
     PBC_CAUSE_WORK,     /* the working directory */
     PBC_CAUSE_HOME,     /* settings in the home directory */
     PBC_CAUSE_OTHER,
@@ -31,6 +32,8 @@ struct pbc_command_facts {
     const char *script;    /* directory of the script, "" none */
     const char *venv_home; /* prefix of the base interpreter by pyvenv.cfg, "" none */
     char *const *vars;     /* of the command */
+    const char *cache;     /* the loader's cache, /etc/ld.so.cache: it has names as text */
+    size_t cache_len;
 };
 
 /* Whether the path lies in the tree, or in that of another set of the job. */

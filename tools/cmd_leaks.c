@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #define SHARED_MAX 64
+#define CACHE_MAX  (16u << 20) /* bytes of /etc/ld.so.cache, which has some 100 KiB */
 
 struct wish {
     struct pbc_staged_wish staged;
@@ -88,6 +89,8 @@ struct facts_text {
     char cwd[PBC_PATH_MAX];
     char script[PBC_PATH_MAX];
     char venv_home[PBC_PATH_MAX];
+    char *cache;
+    size_t cache_len;
 };
 
 /* The directory of the first argument that is a file. */
@@ -138,6 +141,17 @@ static void find_venv_home(const char *root, char out[PBC_PATH_MAX])
     fclose(in);
 }
 
+/* Without it every library counts as found by RUNPATH. */
+static void read_cache(struct facts_text *text)
+{
+    FILE *in = fopen("/etc/ld.so.cache", "re");
+
+    text->cache = in == NULL ? NULL : malloc(CACHE_MAX);
+    text->cache_len = text->cache == NULL ? 0 : fread(text->cache, 1, CACHE_MAX, in);
+    if (in != NULL)
+        fclose(in);
+}
+
 static int find_facts(const struct pbc_staged *staged, const struct environment *e,
                       char *const *command, struct facts_text *text, struct pbc_command_facts *ret,
                       struct pbc_error *err)
@@ -150,6 +164,7 @@ static int find_facts(const struct pbc_staged *staged, const struct environment 
     *strrchr(text->job_dir, '/') = '\0';
     find_script(command, text->script);
     find_venv_home(staged->root, text->venv_home);
+    read_cache(text);
     *ret = (struct pbc_command_facts){
         .root = staged->root,
         .job_dir = text->job_dir,
@@ -158,6 +173,8 @@ static int find_facts(const struct pbc_staged *staged, const struct environment 
         .script = text->script,
         .venv_home = text->venv_home,
         .vars = e->list,
+        .cache = text->cache == NULL ? "" : text->cache,
+        .cache_len = text->cache_len,
     };
     return 0;
 }
@@ -210,15 +227,16 @@ static int observe(const struct wish *w, const struct pbc_staged *staged,
         return -1;
     l = pbc_leaks_new(&facts, mounts);
     if (l == NULL)
-        return pbc_fail(err, PBC_EXIT_FAILED, "no memory");
-    if (pbc_observe(w->command, e->list, text.cwd, l, &processes, &status, err) == 0 &&
-        write_report(w, l, staged->root, processes, out, err) == 0) {
+        pbc_fail(err, PBC_EXIT_FAILED, "no memory");
+    else if (pbc_observe(w->command, e->list, text.cwd, l, &processes, &status, err) == 0 &&
+             write_report(w, l, staged->root, processes, out, err) == 0) {
         if (status != 0)
             pbc_fail(err, PBC_EXIT_FAILED, "%s ended with status %d", w->command[0], status);
         else
             rc = pbc_leaks_count(l, w->all) > 0 ? PBC_EXIT_REFUSED : PBC_EXIT_OK;
     }
     pbc_leaks_free(l);
+    free(text.cache);
     return rc;
 }
 

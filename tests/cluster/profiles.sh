@@ -243,4 +243,18 @@ test_leaks_names_what_is_outside_and_why() {
     expect_count 4 'sh ended with status 7' && expect_count 4 'status=1' && nothing_left
 }
 
+test_leaks_tells_libraries_by_runpath() {
+    local lib=$SHARED/home/alice/runpath
+    new_dir
+    mkdir -p "$dir/t/bin" "$lib"
+    echo 'int x(void) { return 5; }' | gcc -shared -fPIC -Wl,-soname,libx.so -x c -o "$lib/libx.so" - &&
+        echo 'int x(void); int main(void) { return x() != 5; }' |
+        gcc -x c -o "$dir/t/bin/prog" - -x none "$lib/libx.so" -Wl,-rpath,"$USER_HOME/runpath" || return
+    tar -C "$dir/t" -cf "$dir/b.tar" .
+    chmod -R go+rX "$lib" "$dir"
+    capture srun -N1 --chdir=/ --pbcast-bundle="$udir/b.tar" "$PREFIX/bin/pbcast" leaks --shared=/shared -- prog
+    expect_rc 3 && expect_out 'shared libraries by RUNPATH: 1 file opened' && expect_out "$USER_HOME/runpath/libx.so" &&
+        nothing_left
+}
+
 main "$@"

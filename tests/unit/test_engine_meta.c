@@ -240,7 +240,7 @@ static void binary_files_without_room_are_refused(void **state)
 }
 
 /* Every string of a file, one by one. */
-static void by_the_book(const struct bytes *in, struct bytes *out)
+static void by_the_book(const struct bytes *in, struct bytes *out, bool text)
 {
     for (size_t at = 0; at < in->len;) {
         const char *s = (const char *)in->data + at;
@@ -256,17 +256,18 @@ static void by_the_book(const struct bytes *in, struct bytes *out)
                 len--;
             }
         }
-        bytes_fill(out, 0, end - out->len);
+        if (!text)
+            bytes_fill(out, 0, end - out->len);
         at += strnlen((const char *)in->data + at, in->len - at);
         if (at++ < in->len)
             bytes_fill(out, 0, 1);
     }
 }
 
-static void large_binary_files_are_rewritten_wherever_they_are_cut(void **state)
+static void large_files_are_rewritten_wherever_they_are_cut(void **state)
 {
     struct unpacking *p = *state;
-    struct bytes file = {0}, want = {0};
+    struct bytes file = {0}, want[2] = {{0}, {0}};
     uint64_t x = 7;
 
     for (int i = 0; i < 6000; i++) {
@@ -286,20 +287,25 @@ static void large_binary_files_are_rewritten_wherever_they_are_cut(void **state)
             bytes_fill(&file, 'x', (x >> 40) % 200);
         }
     }
-    by_the_book(&file, &want);
-    assert_int_equal(file.len, want.len);
+    by_the_book(&file, &want[0], false);
+    by_the_book(&file, &want[1], true);
+    assert_int_equal(file.len, want[0].len);
+    assert_true(want[1].len < file.len);
     for (p->piece = 997; p->piece < 70000; p->piece = p->piece * 9 + 1) {
         struct bytes tar = {0};
 
-        add_text(&tar, META, HEAD "placeholder=" LONG "\nrewrite=binary b\n");
+        add_text(&tar, META, HEAD "placeholder=" LONG "\nrewrite=binary b\nrewrite=text t\n");
         add(&tar, "b", file.data, file.len);
+        add(&tar, "t", file.data, file.len);
         tar_end(&tar);
         must_unpack(p, PBC_FORMAT_TAR, &tar);
-        assert_bytes(p, "b", want.data, want.len);
+        assert_bytes(p, "b", want[0].data, want[0].len);
+        assert_bytes(p, "t", want[1].data, want[1].len);
         empty_tree(p);
     }
     bytes_free(&file);
-    bytes_free(&want);
+    bytes_free(&want[0]);
+    bytes_free(&want[1]);
 }
 
 static void holes_end_strings(void **state)
@@ -394,7 +400,7 @@ int main(void)
 #endif
         TEST(text_may_grow_within_the_limit),
         TEST(binary_files_without_room_are_refused),
-        TEST(large_binary_files_are_rewritten_wherever_they_are_cut),
+        TEST(large_files_are_rewritten_wherever_they_are_cut),
         TEST(holes_end_strings),
         TEST(it_must_be_the_first_member_and_a_file),
         TEST(what_is_wrong_in_it_is_refused),
