@@ -170,16 +170,24 @@ static int open_search(const struct pbc_staged_wish *wish, struct search *s, str
     return s->set[0] == '\0' ? only_set(s, err) : 0;
 }
 
+/* What --pbcast-env leaves in a job, and its environment twin, count here too. */
 static int override(const struct pbc_staged_wish *wish, struct pbc_manifest *m,
                     struct pbc_error *err)
 {
+    static const char *const vars[] = {"SLURM_PBCAST_ENV", "PBCAST_ENV"};
+    const char *name = wish->profile;
     enum pbc_profile profile;
 
-    if (wish->profile == NULL)
+    for (size_t i = 0; i < 2 && name == NULL; i++) {
+        name = getenv(vars[i]);
+        if (name != NULL && name[0] == '\0')
+            name = NULL;
+    }
+    if (name == NULL)
         return 0;
-    if (pbc_profile_from_name(wish->profile, &profile) < 0)
+    if (pbc_profile_from_name(name, &profile) < 0)
         return pbc_fail(err, PBC_EXIT_USAGE, "there is no profile %s; there are " PBC_PROFILE_NAMES,
-                        wish->profile);
+                        name);
     return pbc_profile_override(m, profile, err);
 }
 

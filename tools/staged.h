@@ -14,7 +14,7 @@ struct pbc_staged_wish {
     const char *set;     /* SLURM_PBCAST_SET, else the only one */
     char *const *bundle; /* the set of these bundles, in this order */
     unsigned bundles;
-    const char *profile; /* another than the manifest has */
+    const char *profile; /* another than the manifest has; SLURM_PBCAST_ENV, PBCAST_ENV */
 };
 
 struct pbc_staged {

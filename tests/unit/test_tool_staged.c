@@ -137,6 +137,15 @@ static void another_profile_must_fit(void **state)
     finds((struct pbc_staged_wish){.profile = "generic"}, ONE);
     refuses((struct pbc_staged_wish){.profile = "r"}, PBC_EXIT_REFUSED, "profile is r");
     refuses((struct pbc_staged_wish){.profile = "x"}, PBC_EXIT_USAGE, "conda");
+    setenv("PBCAST_ENV", "x", 1);
+    refuses((struct pbc_staged_wish){0}, PBC_EXIT_USAGE, "conda");
+    setenv("SLURM_PBCAST_ENV", "r", 1);
+    refuses((struct pbc_staged_wish){0}, PBC_EXIT_REFUSED, "profile is r");
+    finds((struct pbc_staged_wish){.profile = "generic"}, ONE);
+    unsetenv("SLURM_PBCAST_ENV");
+    setenv("PBCAST_ENV", "", 1);
+    finds((struct pbc_staged_wish){0}, ONE);
+    unsetenv("PBCAST_ENV");
 }
 
 static const char *value_of(const struct pbc_changes *c, const char *name)
