@@ -106,7 +106,7 @@ static void find_script(char *const *command, char out[PBC_PATH_MAX])
         slash = real == NULL ? NULL : strrchr(real, '/');
         if (slash != NULL && slash != real && strlen(real) < PBC_PATH_MAX) {
             *slash = '\0';
-            strcpy(out, real);
+            memcpy(out, real, strlen(real) + 1);
         }
         free(real);
         return;
@@ -135,7 +135,7 @@ static void find_venv_home(const char *root, char out[PBC_PATH_MAX])
         slash = strrchr(value, '/');
         if (value[0] == '/' && slash != value) {
             *slash = '\0';
-            strcpy(out, value);
+            memcpy(out, value, strlen(value) + 1);
         }
     }
     fclose(in);

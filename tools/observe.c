@@ -70,7 +70,7 @@ static int find_program(const char *name, char *const *vars, char out[PBC_PATH_M
     if (strchr(name, '/') != NULL) {
         if (strlen(name) >= PBC_PATH_MAX || access(name, X_OK) != 0)
             return pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot run %s", name);
-        strcpy(out, name);
+        memcpy(out, name, strlen(name) + 1);
         return 0;
     }
     for (const char *p = path == NULL ? "/usr/bin:/bin" : path;; p++) {

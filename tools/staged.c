@@ -87,7 +87,7 @@ static bool read_root(struct search *s)
 
     if (root == NULL || root[0] != '/' || strlen(root) >= sizeof(copy))
         return false;
-    strcpy(copy, root);
+    memcpy(copy, root, strlen(root) + 1);
     slash = strrchr(copy, '/');
     if (!pbc_set_id_valid(slash + 1))
         return false;
@@ -98,7 +98,7 @@ static bool read_root(struct search *s)
         return false;
     *slash = '\0';
     s->job = (uint32_t)job;
-    strcpy(s->store, copy);
+    memcpy(s->store, copy, strlen(copy) + 1);
     return true;
 }
 
@@ -106,7 +106,8 @@ static int open_job(const struct pbc_staged_wish *wish, struct search *s, struct
 {
     if (wish->store != NULL && (wish->store[0] != '/' || strlen(wish->store) >= sizeof(s->store)))
         return pbc_fail(err, PBC_EXIT_USAGE, "the store is an absolute path, not %s", wish->store);
-    strcpy(s->store, wish->store != NULL ? wish->store : PBC_STORE_DEFAULT);
+    snprintf(s->store, sizeof(s->store), "%s",
+             wish->store != NULL ? wish->store : PBC_STORE_DEFAULT);
     s->fd = pbc_store_open(s->store, s->job, geteuid(), err);
     if (s->fd < 0 && errno == ENOENT && wish->store == NULL) {
         snprintf(s->store, sizeof(s->store), "/dev/shm/pbcast-%u", (unsigned)geteuid());

@@ -1,5 +1,6 @@
 #include "trace.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -237,11 +238,13 @@ static int finish(struct pbc_trace *t, struct process *p, const struct call *c,
 {
     char real[PBC_PATH_MAX];
     const char *fd;
+    long child;
 
     if (makes_processes(c)) {
         if (t->forking == p->pid)
             t->forking = 0;
-        return atoi(c->result) > 0 ? add(t, atoi(c->result), p->pid) : 0;
+        child = strtol(c->result, NULL, 10);
+        return child > 0 && child <= INT_MAX ? add(t, (int)child, p->pid) : 0;
     }
     /* the first string of these is no name of a file */
     if (begins(c, "symlink") || is_call(c, "getcwd") || begins(c, "mount") ||
@@ -286,7 +289,7 @@ int pbc_trace_line(struct pbc_trace *t, char *line, struct pbc_trace_event *ev)
     size_t len;
     int rc = 0;
 
-    if (pid <= 0 || pid > 0x7fffffff || text[0] != ' ')
+    if (pid <= 0 || pid > INT_MAX || text[0] != ' ')
         return 0;
     text += strspn(text, " ");
     if (add(t, (int)pid, t->forking) < 0)

@@ -130,7 +130,7 @@ char *pbc_variable_expand(const char *value, const char *root)
         p = stpcpy(p + (at - value), root);
         value = at + strlen(ROOT);
     }
-    strcpy(p, value);
+    stpcpy(p, value);
     return text;
 }
 
