@@ -14,7 +14,7 @@
 struct pmix {
     pmix_proc_t self;
     struct timespec go; /* CLOCK_MONOTONIC: when the fence may begin */
-    int lost; /* a fence did not end: the library's threads are still in it */
+    int lost;           /* a fence did not end: the library's threads are still in it */
 };
 
 /* A fence's result. It outlives a caller that has given up waiting, hence the two owners. */
