@@ -1,0 +1,181 @@
+"""The test cluster (container/cluster) as the benchmarks use it."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+
+from .base import TOP, Failure, Meter
+
+SHARE = "/run/bench-share"  # where nodes mount the shared file system's volume
+
+# Starts a GlusterFS server and a volume on the node that runs it; its state is the node's alone.
+GLUSTER = r"""
+set -e
+mkdir -p /run/gluster/{state,log,brick}
+mount --bind /run/gluster/state /var/lib/glusterd
+mount --bind /run/gluster/log /var/log/glusterfs
+mount -t tmpfs -o size=2g brick /run/gluster/brick
+mkdir /run/gluster/brick/data
+glusterd --pid-file=/run/gluster/pid --log-file=/run/gluster/log/glusterd
+for i in $(seq 100); do gluster volume info >/dev/null 2>&1 && break; sleep 0.1; done
+gluster --mode=script volume create bench ctl:/run/gluster/brick/data force
+gluster --mode=script volume start bench
+"""
+
+
+class Cluster:
+    def __init__(self, name):
+        self.base = [os.path.join(TOP, "container", "cluster"), "--name", name]
+        self.nodes = 0
+        self.volume = False
+
+    def call(self, *args, check=True, **more):
+        done = subprocess.run(self.base + list(args), text=True, stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **more)
+        if check and done.returncode != 0:
+            raise Failure(f"cluster {' '.join(args)}: exit status {done.returncode}\n"
+                          f"{done.stdout}")
+        return done.stdout
+
+    def up(self, nodes, *args):
+        self.down()
+        self.nodes = nodes
+        self.volume = False
+        self.call("up", str(nodes), *args)
+        self.shared = self.call("shared").strip()
+
+    def down(self):
+        self.call("down", check=False)
+
+    def offer(self, path):
+        """Put a file into the cluster's shared file system; its name there."""
+        name = os.path.basename(path)
+        target = os.path.join(self.shared, name)
+        if not os.path.exists(target):
+            try:
+                os.link(path, target)
+            except OSError:
+                shutil.copyfile(path, target)
+            os.chmod(target, 0o644)
+        return "/shared/" + name
+
+    def write(self, name, text):
+        with open(os.path.join(self.shared, name), "w") as f:
+            f.write(text)
+        os.chmod(os.path.join(self.shared, name), 0o755)
+        return "/shared/" + name
+
+    def every(self, *cmd):
+        """Run on all nodes at once; what each printed."""
+        running = [subprocess.Popen(self.base + ["exec", f"n{i + 1}", *cmd], text=True,
+                                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                    stderr=subprocess.DEVNULL) for i in range(self.nodes)]
+        return [p.communicate()[0] for p in running]
+
+    def shape(self, rate, burst):
+        """What the nodes send: no more than `burst` at once above the rate."""
+        self.every("tc", "qdisc", "replace", "dev", "eth0", "root", "tbf", "rate", rate,
+                   "burst", burst, "latency", "50ms")
+
+    def purge(self):
+        self.every("find", "/dev/shm", "/tmp", "-mindepth", "1", "-delete")
+
+    # --- a real shared file system
+
+    def make_volume(self, archive):
+        """A GlusterFS volume, served by the controller from its memory, with the archive
+        unpacked."""
+        self.call("exec", "ctl", "bash", "-c", GLUSTER)
+        self.volume = True
+        self.mount(["n1"])
+        self.call("exec", "n1", "tar", "-C", SHARE, "-xf", archive)
+        self.call("exec", "n1", "umount", SHARE)
+
+    def mount(self, names=None):
+        """Mount the volume on all nodes (or those named) anew, so that nothing is cached there."""
+        script = (f"mkdir -p {SHARE}; umount {SHARE} 2>/dev/null; "
+                  f"mount -t glusterfs -o log-file=/run/mount.log ctl:/bench {SHARE} && "
+                  f"mountpoint -q {SHARE} && echo ok")
+        if names is None:
+            got = self.every("bash", "-c", script)
+        else:
+            got = [self.call("exec", name, "bash", "-c", script) for name in names]
+        if any("ok" not in text for text in got):
+            raise Failure(f"the GlusterFS volume was not mounted: {got}")
+
+    def served(self):
+        """Requests that the server has had since this was last asked, by kind."""
+        text = self.call("exec", "ctl", "gluster", "volume", "profile", "bench", "info",
+                         "incremental", check=False)
+        return {name: int(calls) for calls, name in
+                re.findall(r"(\d+)\s+([A-Z]{3,})\s*$", text, re.M)}
+
+    # --- jobs
+
+    def allocate(self):
+        """A job over all nodes, in which steps can be run; its id."""
+        text = self.call("run", "salloc", "-N", str(self.nodes), "--no-shell")
+        got = re.search(r"Granted job allocation (\d+)", text)
+        if got is None:
+            raise Failure(f"no allocation: {text}")
+        return got.group(1)
+
+    def release(self, job):
+        self.call("run", "scancel", job, check=False)  # the job may have ended by itself
+        self.call("wait-idle", "120")
+
+    def timed(self, meter, cmd, timeout=300):
+        """Run a command as the user on the login node: (measured, status, what it printed)."""
+        child = subprocess.Popen(self.base + ["run", *cmd], text=True, stdin=subprocess.DEVNULL,
+                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        then = meter.read()
+        try:
+            text, _ = child.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            child.send_signal(signal.SIGTERM)
+            text, _ = child.communicate()
+            return Meter.since(then, meter.read()), "timeout", text
+        return Meter.since(then, meter.read()), child.returncode, text
+
+
+def step(job, nodes, mpi, *cmd):
+    """A step with a task on each node of a job."""
+    return ["srun", f"--jobid={job}", f"-N{nodes}", f"-n{nodes}", "--ntasks-per-node=1",
+            f"--mpi={mpi}", *cmd]
+
+
+def start_lost(status, text):
+    """Whether Slurm's PMIx lost the start-up of a step."""
+    return status == 6 or "did not start" in text or "Unauthorized credential" in text
+
+
+PHASES = re.compile(r"in ([\d.]+) s \(((?:[a-z]+ [\d.]+(?:, )?)+)\)")
+ARITY = re.compile(r"arity (\d+)")
+SLOWEST = re.compile(r"slowest node (\S+) with ([\d.]+) s")
+
+
+def stage_phases(text):
+    """The figures that pbcast-stage --verbose 2 prints."""
+    phases = {}
+    got = PHASES.search(text)
+    if got is not None:
+        phases["total"] = float(got.group(1))
+        for word in got.group(2).split(", "):
+            name, value = word.split(" ")
+            phases[name] = float(value)
+    got = ARITY.search(text)
+    if got is not None:
+        phases["arity"] = int(got.group(1))
+    got = SLOWEST.search(text)
+    if got is not None:
+        phases.update(slowest_node=got.group(1), slowest=float(got.group(2)))
+    return phases
+
+
+def root_of(job):
+    """Shell text: the tree that pbcast-stage, started by hand, has staged."""
+    return f"$(m=$(echo /dev/shm/pbcast-*/{job}/*.manifest); echo ${{m%.manifest}})"
+
+
