@@ -36,16 +36,19 @@ static int exchange(struct pbc_coord *c, const void *record, size_t len, unsigne
                     struct pbc_error *err)
 {
     char path[4096];
-    unsigned long waited = 0;
+    /* Thousands that look often leave no processor to those who have yet to start. */
+    const unsigned nap_us = 2000 + 50 * c->size;
+    uint64_t waited_us = 0;
 
     if (put(c->rank, record, getenv("PBC_LOCAL_RECORD") != NULL ? len - 1 : len) != 0)
         return pbc_fail_errno(err, PBC_EXIT_FAILED, "%s", record_path(c->rank, "", path));
     for (uint32_t i = 0; i < c->size; i++) {
         while (access(record_path(i, ".record", path), F_OK) != 0) {
-            if (waited++ > 500ul * seconds)
+            if (waited_us > (uint64_t)1000000 * seconds)
                 return pbc_fail(err, PBC_EXIT_AGAIN, "the %u nodes did not meet within %u s",
                                 c->size, seconds);
-            usleep(2000);
+            usleep(nap_us);
+            waited_us += nap_us;
         }
     }
     return 0;
