@@ -106,6 +106,17 @@ static void add_catalogue(struct words *w, size_t n, const struct pbc_bundle *b)
     }
 }
 
+static void add_directory(struct words *w, const struct pbc_bundle *b)
+{
+    char *word = pbc_bundle_word(b);
+
+    if (word == NULL)
+        w->failed = 1;
+    else
+        add(w, "%s", word);
+    free(word);
+}
+
 char **pbc_launch_argv(const struct pbc_launch *l, unsigned pause_ms, int progress)
 {
     const struct pbc_site *site = l->site;
@@ -145,6 +156,8 @@ char **pbc_launch_argv(const struct pbc_launch *l, unsigned pause_ms, int progre
     add(&w, "%u", site->timeout);
     add(&w, "--max-size");
     add(&w, "%" PRIu64, site->max_size);
+    add(&w, "--max-pack");
+    add(&w, "%" PRIu64, site->mirror_max);
     add(&w, "--min-free");
     add(&w, "%" PRIu64, site->min_free);
     if (site->address[0] != '\0') {
@@ -160,8 +173,15 @@ char **pbc_launch_argv(const struct pbc_launch *l, unsigned pause_ms, int progre
     for (size_t i = 0; i < l->bundles->count; i++)
         add_catalogue(&w, i + 1, &l->bundles->item[i]);
     add(&w, "--");
-    for (size_t i = 0; i < l->bundles->count; i++)
-        add(&w, "%s", l->bundles->item[i].path);
+    for (size_t i = 0; i < l->bundles->count; i++) {
+        const struct pbc_bundle *b = &l->bundles->item[i];
+
+        /* Not names of the catalogue, which the agent does not know. */
+        if (b->kind == PBC_BUNDLE_ARCHIVE)
+            add(&w, "%s", b->path);
+        else
+            add_directory(&w, b);
+    }
     return words_done(&w);
 }
 

@@ -1,12 +1,13 @@
 #include "options.h"
 
+#include "profile.h"
 #include "site.h"
 #include "slurm_port.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { OPT_BUNDLE, OPT_VERBOSE, OPT_COUNT };
+#define OPT_COUNT (PBC_OPT_VERBOSE + 1)
 
 static struct {
     char *text;
@@ -14,7 +15,32 @@ static struct {
     unsigned calls;
 } given[OPT_COUNT];
 
-static const char *const job_variable[OPT_COUNT] = {PBC_VAR_JOB_BUNDLE, PBC_VAR_JOB_VERBOSE};
+static const struct {
+    const char *name, *job, *arginfo, *usage;
+    int optional;
+} table[OPT_COUNT] = {
+    [PBC_OPT_BUNDLE] = {"pbcast-bundle", PBC_VAR_JOB("bundle"), "LIST",
+                        "[pbcast] comma separated archives (.tar, .tar.gz, .tar.zst, ...) or names "
+                        "of the site's catalogue to unpack on every node before the tasks start, "
+                        "later ones over earlier ones; 'none' switches it off; also PBCAST_BUNDLE",
+                        0},
+    [PBC_OPT_USERBASE] = {"pbcast-userbase", PBC_VAR_JOB("userbase"), "DIR",
+                          "[pbcast] pack the Python user base DIR (default: PYTHONUSERBASE, "
+                          "~/.local) over the bundles; also PBCAST_USERBASE",
+                          1},
+    [PBC_OPT_MIRROR] = {"pbcast-mirror", PBC_VAR_JOB("mirror"), "DIR[:PART...]",
+                        "[pbcast] pack the directory DIR, or its PARTs, over all else: the "
+                        "application; also PBCAST_MIRROR",
+                        0},
+    [PBC_OPT_ENV] = {"pbcast-env", PBC_VAR_JOB("env"), "PROFILE",
+                     "[pbcast] environment of the tasks in place of the one that the bundles ask "
+                     "for: " PBC_PROFILE_NAMES "; also PBCAST_ENV",
+                     0},
+    [PBC_OPT_VERBOSE] = {"pbcast-verbose", PBC_VAR_JOB("verbose"), "0-3",
+                         "[pbcast] 0 errors only, 1 one summary line (default), 2 phases and "
+                         "progress, 3 each node; also PBCAST_VERBOSE",
+                         0},
+};
 
 static int parse_verbose(const char *text, int *ret)
 {
@@ -34,17 +60,22 @@ static int take(int val, const char *optarg, int remote)
     char *copy;
     int ignored;
 
-    if (val < 0 || val >= OPT_COUNT || optarg == NULL)
+    if (val < 0 || val >= OPT_COUNT)
+        return -1;
+    if (table[val].optional &&
+        (optarg == NULL || optarg[0] == '\0' || strcmp(optarg, "(null)") == 0))
+        optarg = PBC_USERBASE_DEFAULT;
+    if (optarg == NULL)
         return -1;
     /* A wrong value was refused where the user sat; here it could only take a node down. */
-    if (!remote && val == OPT_VERBOSE && parse_verbose(optarg, &ignored) < 0) {
+    if (!remote && val == PBC_OPT_VERBOSE && parse_verbose(optarg, &ignored) < 0) {
         pbc_slurm_error("--pbcast-verbose takes a number from 0 to %d", PBC_VERBOSE_MAX);
         return -1;
     }
     copy = strdup(optarg);
     if (copy == NULL)
         return -1;
-    inherited = remote ? NULL : getenv(job_variable[val]);
+    inherited = remote ? NULL : getenv(table[val].job);
     given[val].from_job =
         given[val].calls == 0 && inherited != NULL && strcmp(inherited, optarg) == 0;
     given[val].calls++;
@@ -55,37 +86,65 @@ static int take(int val, const char *optarg, int remote)
 
 int pbc_options_register(struct spank_handle *sp)
 {
-    if (pbc_slurm_register(sp, "pbcast-bundle", "LIST",
-                           "[pbcast] comma separated archives (.tar, .tar.gz, .tar.zst, ...) or "
-                           "names of the site's catalogue to unpack on every node before the tasks "
-                           "start, later ones over earlier ones; 'none' switches it off; also "
-                           "PBCAST_BUNDLE",
-                           OPT_BUNDLE, take) < 0)
-        return -1;
-    return pbc_slurm_register(sp, "pbcast-verbose", "0-3",
-                              "[pbcast] 0 errors only, 1 one summary line (default), 2 phases and "
-                              "progress, 3 each node; also PBCAST_VERBOSE",
-                              OPT_VERBOSE, take);
+    for (int i = 0; i < OPT_COUNT; i++) {
+        if (pbc_slurm_register(sp, table[i].name, table[i].arginfo, table[i].usage,
+                               table[i].optional, i, take) < 0)
+            return -1;
+    }
+    return 0;
 }
 
-static struct pbc_option_value value_of(int val)
+struct pbc_option_value pbc_option(enum pbc_option option)
 {
-    return (struct pbc_option_value){.text = given[val].text, .from_job = given[val].from_job};
+    return (struct pbc_option_value){.text = given[option].text,
+                                     .from_job = given[option].from_job};
 }
 
-struct pbc_option_value pbc_option_bundle(void)
+void pbc_options_forget_job(void)
 {
-    return value_of(OPT_BUNDLE);
-}
-
-struct pbc_option_value pbc_option_verbose(void)
-{
-    return value_of(OPT_VERBOSE);
+    for (int i = 0; i < OPT_COUNT; i++)
+        unsetenv(table[i].job);
 }
 
 static int present(const char *text)
 {
     return text != NULL && text[0] != '\0';
+}
+
+int pbc_wish_is_none(const struct pbc_wish *w)
+{
+    const char *text = w->option.text;
+
+    if (text == NULL && !(w->in_job && present(w->bundles)))
+        text = w->twin;
+    return text != NULL && strcmp(text, PBC_BUNDLE_NONE) == 0;
+}
+
+char *pbc_join_lists(const char *list, const char *userbase, const char *mirror, int *ret_failed)
+{
+    const char *part[] = {list, userbase, mirror};
+    size_t size = 1;
+    char *text, *p;
+
+    *ret_failed = 0;
+    for (size_t i = 0; i < 3; i++)
+        size += present(part[i]) ? strlen(part[i]) + 1 : 0;
+    if (size == 1)
+        return NULL;
+    p = text = malloc(size);
+    if (text == NULL) {
+        *ret_failed = 1;
+        return NULL;
+    }
+    for (size_t i = 0; i < 3; i++) {
+        if (!present(part[i]))
+            continue;
+        if (p > text)
+            *p++ = ',';
+        p = stpcpy(p, part[i]);
+    }
+    *p = '\0';
+    return text;
 }
 
 const char *pbc_wish_list(const struct pbc_wish *w, const char **asked)
@@ -110,6 +169,21 @@ const char *pbc_wish_list(const struct pbc_wish *w, const char **asked)
         list = text = NULL;
     *asked = text;
     return list;
+}
+
+int pbc_wish_env(const char *option, const char *job, const char *twin, const char **ret,
+                 struct pbc_error *err)
+{
+    const char *name = present(option) ? option : present(job) ? job : present(twin) ? twin : NULL;
+    enum pbc_profile profile;
+
+    *ret = name;
+    if (name == NULL || pbc_profile_from_name(name, &profile) == 0)
+        return 0;
+    return pbc_fail(err, PBC_EXIT_USAGE,
+                    "'%.64s' is no profile: --pbcast-env and " PBC_VAR_ENV_TWIN
+                    " take one of " PBC_PROFILE_NAMES,
+                    name);
 }
 
 int pbc_wish_verbose(const char *option, const char *job, const char *twin, int *ret,

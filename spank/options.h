@@ -11,24 +11,34 @@
 
 struct spank_handle;
 
-#define PBC_VAR_BUNDLE_TWIN  "PBCAST_BUNDLE"
-#define PBC_VAR_VERBOSE_TWIN "PBCAST_VERBOSE"
+#define PBC_VAR_BUNDLE_TWIN   "PBCAST_BUNDLE"
+#define PBC_VAR_USERBASE_TWIN "PBCAST_USERBASE"
+#define PBC_VAR_MIRROR_TWIN   "PBCAST_MIRROR"
+#define PBC_VAR_ENV_TWIN      "PBCAST_ENV"
+#define PBC_VAR_VERBOSE_TWIN  "PBCAST_VERBOSE"
 
 #define PBC_VAR_BUNDLES                                                                            \
     "SLURM_PBCAST_BUNDLES" /* absolute paths and names of the catalogue, as they were resolved */
-#define PBC_VAR_ASKED   "SLURM_PBCAST_ASKED" /* the list as the user wrote it */
-#define PBC_VAR_VERBOSE "SLURM_PBCAST_VERBOSE"
-#define PBC_VAR_SET     "SLURM_PBCAST_SET"  /* what is staged for this step's tasks */
-#define PBC_VAR_STEP    "SLURM_PBCAST_STEP" /* "1" in the staging step alone */
+#define PBC_VAR_ASKED          "SLURM_PBCAST_ASKED"    /* the list as the user wrote it */
+#define PBC_VAR_USERBASE       "SLURM_PBCAST_USERBASE" /* an element of a list */
+#define PBC_VAR_USERBASE_ASKED "SLURM_PBCAST_USERBASE_ASKED"
+#define PBC_VAR_MIRROR         "SLURM_PBCAST_MIRROR" /* the same */
+#define PBC_VAR_MIRROR_ASKED   "SLURM_PBCAST_MIRROR_ASKED"
+#define PBC_VAR_ENV            "SLURM_PBCAST_ENV" /* profile that counts in place of the set's */
+#define PBC_VAR_VERBOSE        "SLURM_PBCAST_VERBOSE"
+#define PBC_VAR_SET            "SLURM_PBCAST_SET"  /* what is staged for this step's tasks */
+#define PBC_VAR_STEP           "SLURM_PBCAST_STEP" /* "1" in the staging step alone */
 #define PBC_VAR_FAILED                                                                             \
     "SLURM_PBCAST_FAILED" /* staging failed, srun has said why: start no task                      \
                            */
 
 /* What sbatch and salloc hand to the sruns of the job, by Slurm's rule for plugin options. */
-#define PBC_VAR_JOB_BUNDLE  "SLURM_SPANK__SLURM_SPANK_OPTION_pbcast_pbcast_bundle"
-#define PBC_VAR_JOB_VERBOSE "SLURM_SPANK__SLURM_SPANK_OPTION_pbcast_pbcast_verbose"
+#define PBC_VAR_JOB(option) "SLURM_SPANK__SLURM_SPANK_OPTION_pbcast_pbcast_" option
+#define PBC_VAR_JOB_BUNDLE  PBC_VAR_JOB("bundle")
+#define PBC_VAR_JOB_VERBOSE PBC_VAR_JOB("verbose")
 
-#define PBC_BUNDLE_NONE "none" /* switches staging off */
+#define PBC_BUNDLE_NONE      "none" /* switches staging off */
+#define PBC_USERBASE_DEFAULT "yes"  /* --pbcast-userbase without a directory */
 
 #define PBC_VERBOSE_DEFAULT 1
 #define PBC_VERBOSE_MAX     3
@@ -42,11 +52,16 @@ struct pbc_option_value {
 /* Register the options. -1 when Slurm refuses. */
 int pbc_options_register(struct spank_handle *sp);
 
-/* The last values given. */
-struct pbc_option_value pbc_option_bundle(void);
-struct pbc_option_value pbc_option_verbose(void);
+enum pbc_option { PBC_OPT_BUNDLE, PBC_OPT_USERBASE, PBC_OPT_MIRROR, PBC_OPT_ENV, PBC_OPT_VERBOSE };
 
-/* All that the choice of a list depends on. Absent = NULL; an empty twin counts as absent. */
+/* The last value given. */
+struct pbc_option_value pbc_option(enum pbc_option option);
+
+/* Forget what the job around this process has handed down. */
+void pbc_options_forget_job(void);
+
+/* All that the choice of a list depends on, or of a directory to pack; the comments are those of
+ * the list. Absent = NULL; an empty twin counts as absent. */
 struct pbc_wish {
     struct pbc_option_value option;
     const char *twin;    /* PBCAST_BUNDLE */
@@ -60,6 +75,18 @@ struct pbc_wish {
  * value that the job handed down stands for the paths that it meant where the job was submitted.
  * `asked` gets the text to remember for that comparison. Both NULL when nothing is to be staged. */
 const char *pbc_wish_list(const struct pbc_wish *wish, const char **asked);
+
+/* 1 if it is "none" that counts. */
+int pbc_wish_is_none(const struct pbc_wish *wish);
+
+/* The parts of a job's list, as one: `list`, then `userbase`, then `mirror`, each may be NULL or
+ * empty. Malloced; NULL if there is none, with *ret_failed set if memory is short. */
+char *pbc_join_lists(const char *list, const char *userbase, const char *mirror, int *ret_failed);
+
+/* The name of a profile from the command line, the job, the twin; NULL if there is none. A name
+ * that is no profile is PBC_EXIT_USAGE. */
+int pbc_wish_env(const char *option, const char *job, const char *twin, const char **ret,
+                 struct pbc_error *err);
 
 /* 0..PBC_VERBOSE_MAX from the command line, the job, the twin, else the default. A twin that is no
  * such number is PBC_EXIT_USAGE. */

@@ -93,7 +93,7 @@ int pbc_slurm_unsetenv(struct spank_handle *sp, const char *name)
 }
 
 int pbc_slurm_register(struct spank_handle *sp, const char *name, const char *arginfo,
-                       const char *usage, int val,
+                       const char *usage, int optional, int val,
                        int (*cb)(int val, const char *optarg, int remote))
 {
     char name_copy[SPANK_OPTION_MAXLEN], arg_copy[64], usage_copy[512]; /* Slurm copies them too */
@@ -101,7 +101,7 @@ int pbc_slurm_register(struct spank_handle *sp, const char *name, const char *ar
         .name = name_copy,
         .arginfo = arg_copy,
         .usage = usage_copy,
-        .has_arg = 1,
+        .has_arg = optional ? 2 : 1,
         .val = val,
         .cb = cb,
     };

@@ -53,10 +53,10 @@ char *pbc_slurm_getenv(struct spank_handle *sp, const char *name);
 int pbc_slurm_setenv(struct spank_handle *sp, const char *name, const char *value);
 int pbc_slurm_unsetenv(struct spank_handle *sp, const char *name);
 
-/* Register a long option with an argument; `cb` gets `val`, the text and whether it runs in
- * slurmstepd. Only in slurm_spank_init. */
+/* Register a long option with an argument, which may be left out if `optional`; `cb` gets `val`,
+ * the text and whether it runs in slurmstepd. Only in slurm_spank_init. */
 int pbc_slurm_register(struct spank_handle *sp, const char *name, const char *arginfo,
-                       const char *usage, int val,
+                       const char *usage, int optional, int val,
                        int (*cb)(int val, const char *optarg, int remote));
 
 /* One line to the user (srun, sbatch, salloc, slurmstepd) or to the daemon's log, with the

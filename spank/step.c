@@ -86,6 +86,21 @@ static int relocate(struct spank_handle *sp, const struct pbc_manifest *m, const
     return pbc_relocation_apply(m, root, &env, err);
 }
 
+/* --pbcast-env */
+static int override(struct spank_handle *sp, struct pbc_manifest *m, struct pbc_error *err)
+{
+    char *name = pbc_slurm_getenv(sp, PBC_VAR_ENV);
+    enum pbc_profile profile;
+    int rc = 0;
+
+    if (name != NULL && pbc_profile_from_name(name, &profile) < 0)
+        rc = pbc_fail(err, PBC_EXIT_FAILED, "%s=%s is no profile", PBC_VAR_ENV, name);
+    else if (name != NULL)
+        rc = pbc_profile_override(m, profile, err);
+    free(name);
+    return rc;
+}
+
 /* Put the task into the tree of `set`, if this node has it. */
 static int enter(struct spank_handle *sp, const struct pbc_site *site, const struct pbc_step *step,
                  const char *set, struct pbc_error *err)
@@ -110,11 +125,26 @@ static int enter(struct spank_handle *sp, const struct pbc_site *site, const str
         root = NULL;
         rc = pbc_fail(err, PBC_EXIT_FAILED, "no memory");
     } else {
-        rc = relocate(sp, &m, root, err);
+        rc = override(sp, &m, err) < 0 ? -1 : relocate(sp, &m, root, err);
     }
     free(root);
     pbc_manifest_free(&m);
     return rc;
+}
+
+/* The whole list of the job, malloced; NULL if there is none. */
+static char *job_list(struct spank_handle *sp)
+{
+    char *list = pbc_slurm_getenv(sp, PBC_VAR_BUNDLES);
+    char *userbase = pbc_slurm_getenv(sp, PBC_VAR_USERBASE);
+    char *mirror = pbc_slurm_getenv(sp, PBC_VAR_MIRROR);
+    int failed;
+    char *whole = pbc_join_lists(list, userbase, mirror, &failed);
+
+    free(list);
+    free(userbase);
+    free(mirror);
+    return whole;
 }
 
 /* The nodes of the whole allocation, as slurmstepd put them into the batch script's environment. */
@@ -148,12 +178,15 @@ static int settle(struct spank_handle *sp, const struct pbc_site *site, struct p
     char *partition = pbc_slurm_getenv(sp, "SLURM_JOB_PARTITION");
     struct pbc_where_from from = {.job = 1, .partition = partition != NULL ? partition : ""};
     char *list = NULL;
+    size_t count = 0;
     int rc = pbc_resolve(bundles, site, &from, err);
 
     free(partition);
-    if (rc == 0 && (list = pbc_bundles_format(bundles, err)) == NULL)
+    while (count < bundles->count && bundles->item[count].kind == PBC_BUNDLE_ARCHIVE)
+        count++;
+    if (rc == 0 && (list = pbc_bundles_format_some(bundles, 0, count, err)) == NULL)
         rc = -1;
-    if (rc == 0 && pbc_slurm_setenv(sp, PBC_VAR_BUNDLES, list) < 0)
+    if (rc == 0 && count > 0 && pbc_slurm_setenv(sp, PBC_VAR_BUNDLES, list) < 0)
         rc = pbc_fail(err, PBC_EXIT_FAILED, "cannot set %s in the script's environment",
                       PBC_VAR_BUNDLES);
     free(list);
@@ -180,6 +213,7 @@ static int stage_batch(struct spank_handle *sp, const struct pbc_site *site,
 
     if (pbc_bundles_parse(list, &bundles, err) < 0)
         return -1;
+    bundles.pack_max = site->mirror_max;
     if (settle(sp, site, &bundles, err) < 0) {
         pbc_bundles_free(&bundles);
         return -1;
@@ -204,16 +238,24 @@ static int stage_batch(struct spank_handle *sp, const struct pbc_site *site,
 /* Slurm brings the option itself too, whatever became of the environment. */
 static int option_given(void)
 {
-    const char *text = pbc_option_bundle().text;
+    const enum pbc_option options[] = {PBC_OPT_BUNDLE, PBC_OPT_USERBASE, PBC_OPT_MIRROR};
 
-    return text != NULL && strcmp(text, PBC_BUNDLE_NONE) != 0;
+    for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
+        const char *text = pbc_option(options[i]).text;
+
+        if (text != NULL && strcmp(text, PBC_BUNDLE_NONE) != 0)
+            return 1;
+        if (text != NULL && options[i] == PBC_OPT_BUNDLE)
+            return 0; /* none takes the others along, or the environment has them */
+    }
+    return 0;
 }
 
 /* The set for this task in `set`: 1 there is one, 0 none is asked for, -1 with err. */
 static int find_set(struct spank_handle *sp, const struct pbc_site *site,
                     const struct pbc_step *step, char *set, struct pbc_error *err)
 {
-    char *bundles = pbc_slurm_getenv(sp, PBC_VAR_BUNDLES);
+    char *bundles = job_list(sp);
     char *staged = pbc_slurm_getenv(sp, PBC_VAR_SET);
     int rc = 0;
 
@@ -240,7 +282,7 @@ static int find_set(struct spank_handle *sp, const struct pbc_site *site,
         rc = pbc_fail(err, PBC_EXIT_FAILED,
                       "bundles are asked for (%s) but this step has staged none; the task would "
                       "run from the shared file system (is pbcast 'required' in plugstack.conf?)",
-                      bundles != NULL ? bundles : pbc_option_bundle().text);
+                      bundles != NULL ? bundles : "--pbcast-...");
     }
     free(bundles);
     free(staged);
@@ -250,7 +292,7 @@ static int find_set(struct spank_handle *sp, const struct pbc_site *site,
 /* Whether anything is asked of us in this step. */
 static int concerned(struct spank_handle *sp)
 {
-    char *bundles = pbc_slurm_getenv(sp, PBC_VAR_BUNDLES);
+    char *bundles = job_list(sp);
     char *staged = pbc_slurm_getenv(sp, PBC_VAR_SET);
     int yes = bundles != NULL || staged != NULL || option_given();
 

@@ -34,6 +34,26 @@ static struct {
     struct pbc_bundles bundles;
 } request;
 
+/* What a job's list is made of, in overlay order. */
+enum part { LIST, USERBASE, MIRROR, PARTS };
+
+static const struct {
+    enum pbc_option option;
+    const char *twin, *kept, *asked;
+} variable[PARTS] = {
+    [LIST] = {PBC_OPT_BUNDLE, PBC_VAR_BUNDLE_TWIN, PBC_VAR_BUNDLES, PBC_VAR_ASKED},
+    [USERBASE] = {PBC_OPT_USERBASE, PBC_VAR_USERBASE_TWIN, PBC_VAR_USERBASE,
+                  PBC_VAR_USERBASE_ASKED},
+    [MIRROR] = {PBC_OPT_MIRROR, PBC_VAR_MIRROR_TWIN, PBC_VAR_MIRROR, PBC_VAR_MIRROR_ASKED},
+};
+
+struct ask {
+    const char *text;  /* NULL: nothing */
+    const char *asked; /* as the user wrote it */
+    int from_job;      /* the text is what the job's environment has kept */
+    int by_site;
+};
+
 static int refuse(const struct pbc_error *err)
 {
     pbc_slurm_error("%s", err->text);
@@ -82,8 +102,7 @@ int pbc_submit_init(void)
 {
     request.calls = 0;
     if (pbc_slurm_context() == PBC_CTX_ALLOCATOR) {
-        unsetenv(PBC_VAR_JOB_BUNDLE);
-        unsetenv(PBC_VAR_JOB_VERBOSE);
+        pbc_options_forget_job();
         leave_tree();
     }
     return 0;
@@ -91,111 +110,231 @@ int pbc_submit_init(void)
 
 static void forget(void)
 {
-    unsetenv(PBC_VAR_BUNDLES);
-    unsetenv(PBC_VAR_ASKED);
+    for (int i = 0; i < PARTS; i++) {
+        unsetenv(variable[i].kept);
+        unsetenv(variable[i].asked);
+    }
+    unsetenv(PBC_VAR_ENV);
     unsetenv(PBC_VAR_VERBOSE);
     unsetenv(PBC_VAR_SET);
     unsetenv(PBC_VAR_FAILED);
 }
 
-static int remember(const char *list, const char *asked, int verbose, struct pbc_error *err)
+static int put(const char *name, const char *value, struct pbc_error *err)
 {
+    if (value == NULL || value[0] == '\0')
+        unsetenv(name);
+    else if (setenv(name, value, 1) < 0)
+        return pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot set the environment");
+    return 0;
+}
+
+static int remember(char *const text[PARTS], char *const asked[PARTS], const char *profile,
+                    struct pbc_error *err)
+{
+    size_t len = 0;
     char number[16];
 
-    if (strlen(list) > LIST_MAX || strlen(asked) > LIST_MAX)
+    for (int i = 0; i < PARTS; i++)
+        len += strlen(text[i]) + (asked[i] != NULL ? strlen(asked[i]) : 0);
+    if (len > 2 * LIST_MAX || strlen(text[0]) > LIST_MAX)
         return pbc_fail(err, PBC_EXIT_REFUSED, "the list of bundles is longer than %d bytes",
                         LIST_MAX);
-    snprintf(number, sizeof(number), "%d", verbose);
-    if (setenv(PBC_VAR_BUNDLES, list, 1) < 0 || setenv(PBC_VAR_ASKED, asked, 1) < 0 ||
-        setenv(PBC_VAR_VERBOSE, number, 1) < 0)
-        return pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot set the environment");
+    snprintf(number, sizeof(number), "%d", request.verbose);
+    for (int i = 0; i < PARTS; i++) {
+        if (put(variable[i].kept, text[i], err) < 0 || put(variable[i].asked, asked[i], err) < 0)
+            return -1;
+    }
+    if (put(PBC_VAR_ENV, profile, err) < 0 || put(PBC_VAR_VERBOSE, number, err) < 0)
+        return -1;
     unsetenv(PBC_VAR_SET);
     unsetenv(PBC_VAR_FAILED);
     return 0;
 }
 
-static int prepare(const char *list, const char *asked, int from_job, struct pbc_error *err)
+/* The element of a list that a directory is, malloced: `text` is what the user wrote, or, from the
+ * job, the element itself. */
+static char *element(enum part part, const struct ask *ask, struct pbc_error *err)
+{
+    const char *base = getenv("PYTHONUSERBASE"), *home = getenv("HOME");
+    char *word = NULL;
+    int rc;
+
+    if (ask->from_job)
+        rc = (word = strdup(ask->text)) == NULL ? -1 : 0;
+    else if (strchr(ask->text, ',') != NULL)
+        return pbc_fail(err, PBC_EXIT_REFUSED,
+                        "directory %s has a comma in its path, which separates bundles: rename it",
+                        ask->text),
+               NULL;
+    else if (part == MIRROR)
+        rc = asprintf(&word, PBC_MIRROR "%s", ask->text);
+    else if (strcmp(ask->text, PBC_USERBASE_DEFAULT) != 0)
+        rc = asprintf(&word, PBC_USERBASE "%s", ask->text);
+    else if (base != NULL && base[0] != '\0')
+        rc = asprintf(&word, PBC_USERBASE "%s", base);
+    else
+        rc = asprintf(&word, PBC_USERBASE "%s/.local", home != NULL ? home : "");
+    if (rc < 0) {
+        pbc_fail(err, PBC_EXIT_FAILED, "no memory");
+        return NULL;
+    }
+    return word;
+}
+
+/* Resolve and look at the whole list. */
+static int look(const char *list, int from_job, struct pbc_error *err)
 {
     struct pbc_where_from from = {
         .job = from_job, .partition = request.in_job ? getenv("SLURM_JOB_PARTITION") : NULL};
-    char *text = NULL;
-    char *word = NULL;
-    int rc = -1;
 
     pbc_bundles_free(&request.bundles);
-    if (pbc_bundles_parse(list, &request.bundles, err) < 0 ||
-        pbc_resolve(&request.bundles, &request.site, &from, err) < 0 ||
-        pbc_bundles_probe(&request.bundles, err) < 0)
-        goto done;
-    text = pbc_bundles_format(&request.bundles, err);
-    if (text == NULL)
-        goto done;
-    word = strdup(asked);
-    if (word == NULL) {
-        pbc_fail(err, PBC_EXIT_FAILED, "no memory");
-        goto done;
+    if (pbc_bundles_parse(list, &request.bundles, err) < 0)
+        return -1;
+    request.bundles.pack_max = request.site.mirror_max;
+    return pbc_resolve(&request.bundles, &request.site, &from, err) < 0 ||
+                   pbc_bundles_probe(&request.bundles, err) < 0
+               ? -1
+               : 0;
+}
+
+static int prepare(const struct ask ask[PARTS], const char *profile, struct pbc_error *err)
+{
+    char *text[PARTS] = {NULL}, *asked[PARTS] = {NULL};
+    size_t count[PARTS] = {0}, from = 0;
+    char *whole = NULL;
+    int rc = 0, failed = 0;
+
+    for (int i = 0; i < PARTS && rc == 0; i++) {
+        if (ask[i].text == NULL)
+            continue;
+        text[i] = i == LIST ? strdup(ask[i].text) : element((enum part)i, &ask[i], err);
+        asked[i] = strdup(ask[i].asked);
+        if (text[i] == NULL || asked[i] == NULL) {
+            rc = i == LIST ? pbc_fail(err, PBC_EXIT_FAILED, "no memory") : -1;
+            break;
+        }
+        count[i] = 1;
+        for (const char *p = text[i]; i == LIST && *p != '\0'; p++)
+            count[i] += *p == ',';
     }
-    rc = remember(text, word, request.verbose, err);
-done:
-    free(text);
-    free(word);
+    if (rc == 0) {
+        whole = pbc_join_lists(text[LIST], text[USERBASE], text[MIRROR], &failed);
+        /* An empty list is for the parser to refuse. */
+        rc = failed ? pbc_fail(err, PBC_EXIT_FAILED, "no memory")
+                    : look(whole != NULL ? whole : "", ask[LIST].from_job, err);
+    }
+    for (size_t i = 0; i < count[LIST] && rc == 0; i++) {
+        if (request.bundles.item[i].kind != PBC_BUNDLE_ARCHIVE)
+            rc = pbc_fail(err, PBC_EXIT_USAGE,
+                          "directory %s in the list of bundles: give it with --pbcast-mirror or "
+                          "--pbcast-userbase",
+                          request.bundles.item[i].path);
+    }
+    for (int i = 0; i < PARTS && rc == 0; i++) {
+        free(text[i]);
+        text[i] = pbc_bundles_format_some(&request.bundles, from, count[i], err);
+        rc = text[i] == NULL ? -1 : 0;
+        from += count[i];
+    }
+    if (rc == 0)
+        rc = remember(text, asked, profile, err);
+    for (int i = 0; i < PARTS; i++) {
+        free(text[i]);
+        free(asked[i]);
+    }
+    free(whole);
     if (rc < 0)
         pbc_bundles_free(&request.bundles);
     return rc;
 }
 
+/* What counts for one part. */
+static struct ask ask_for(enum part part, const struct pbc_wish *wish)
+{
+    struct ask ask;
+
+    ask.text = pbc_wish_list(wish, &ask.asked);
+    ask.from_job = ask.text != NULL && ask.text == wish->bundles;
+    if (part == LIST && ask.text != NULL)
+        ask.by_site = ask.text == wish->site;
+    else
+        ask.by_site = 0;
+    return ask;
+}
+
+/* Fill `ask`. 1 if there is anything to stage. */
+static int ask_all(struct ask ask[PARTS])
+{
+    int none = 0, any = 0;
+
+    for (int i = 0; i < PARTS; i++) {
+        struct pbc_wish wish = {
+            .option = pbc_option(variable[i].option),
+            .twin = getenv(variable[i].twin),
+            .bundles = getenv(variable[i].kept),
+            .asked = getenv(variable[i].asked),
+            .in_job = request.in_job,
+        };
+
+        /* sbatch and salloc have decided for the sruns of their job. */
+        if (i == LIST && !wish.in_job && request.site.default_bundle[0] != '\0')
+            wish.site = request.site.default_bundle;
+        if (i == LIST)
+            none = pbc_wish_is_none(&wish);
+        ask[i] = ask_for((enum part)i, &wish);
+        /* --pbcast-bundle=none takes the others along, unless they stand beside it. */
+        if (i > LIST && none && (wish.option.text == NULL || wish.option.from_job))
+            ask[i] = (struct ask){0};
+        any |= ask[i].text != NULL;
+    }
+    return any;
+}
+
 int pbc_submit_options(int argc, char *const argv[])
 {
-    const int in_srun = pbc_slurm_context() == PBC_CTX_SRUN;
-    const char *list, *asked;
-    struct pbc_wish wish;
+    struct ask ask[PARTS];
+    const char *profile;
     struct pbc_error err;
+    int any;
 
     request.active = 0;
     request.calls++;
     if (pbc_hook_site(argc, argv, &request.site) < 0)
         return -1;
-
-    wish = (struct pbc_wish){
-        .option = pbc_option_bundle(),
-        .twin = getenv(PBC_VAR_BUNDLE_TWIN),
-        .bundles = getenv(PBC_VAR_BUNDLES),
-        .asked = getenv(PBC_VAR_ASKED),
-        .in_job = in_srun && getenv("SLURM_JOB_ID") != NULL,
-    };
-    /* sbatch and salloc have decided for the sruns of their job. */
-    if (!wish.in_job && request.site.default_bundle[0] != '\0')
-        wish.site = request.site.default_bundle;
-    request.in_job = wish.in_job;
-    list = pbc_wish_list(&wish, &asked);
+    request.in_job = pbc_slurm_context() == PBC_CTX_SRUN && getenv("SLURM_JOB_ID") != NULL;
+    any = ask_all(ask);
 
     if (getenv(PBC_VAR_STEP) != NULL) {
         /* The staging step itself, whose environment has nothing else of ours. */
-        if (list == NULL)
+        if (!any)
             return 0;
         pbc_slurm_error("%s is set in the environment; it is pbcast's own mark of a staging step: "
                         "unset it",
                         PBC_VAR_STEP);
         return -1;
     }
-    if (list == NULL) {
+    if (!any) {
         leave_tree(); /* --pbcast-bundle=none inside a job that has staged */
         forget();
         return 0;
     }
     /* Its components have job ids and steps of their own, and srun stages for one of them. */
     if (request.calls > 1 || getenv("SLURM_HET_SIZE") != NULL) {
-        if (list == wish.site) { /* nobody has asked for it */
-            forget();
+        if (ask[LIST].by_site && ask[USERBASE].text == NULL && ask[MIRROR].text == NULL) {
+            forget(); /* nobody has asked for it */
             return 0;
         }
         pbc_slurm_error("bundles cannot be staged for heterogeneous jobs; submit the components "
                         "as jobs, or give --pbcast-bundle=none");
         return -1;
     }
-    if (pbc_wish_verbose(pbc_option_verbose().text, wish.in_job ? getenv(PBC_VAR_VERBOSE) : NULL,
+    if (pbc_wish_verbose(pbc_option(PBC_OPT_VERBOSE).text,
+                         request.in_job ? getenv(PBC_VAR_VERBOSE) : NULL,
                          getenv(PBC_VAR_VERBOSE_TWIN), &request.verbose, &err) < 0 ||
-        prepare(list, asked, list == wish.bundles, &err) < 0)
+        pbc_wish_env(pbc_option(PBC_OPT_ENV).text, request.in_job ? getenv(PBC_VAR_ENV) : NULL,
+                     getenv(PBC_VAR_ENV_TWIN), &profile, &err) < 0 ||
+        prepare(ask, profile, &err) < 0)
         return refuse(&err);
     request.active = 1;
     return 0;

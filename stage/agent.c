@@ -22,8 +22,9 @@
 static const char usage[] =
     "usage: pbcast-stage [OPTION...] [--] BUNDLE...\n"
     "\n"
-    "Stage BUNDLEs (tar archives: gzip, zstd, xz, bzip2, lz4 or plain), later ones over\n"
-    "earlier ones, in the node-local store of every node of a job step with one task a node:\n"
+    "Stage BUNDLEs (tar archives: gzip, zstd, xz, bzip2, lz4 or plain; mirror:DIR[:PART...] and\n"
+    "userbase:DIR for directories that are packed on the fly), later ones over earlier ones, in "
+    "the node-local store of every node of a job step with one task a node:\n"
     "\n"
     "    srun -N$SLURM_NNODES --ntasks-per-node=1 --mpi=pmix pbcast-stage tier1.tar.gz app.tar.gz\n"
     "\n"
@@ -41,6 +42,7 @@ static const char usage[] =
     "  --fence SECONDS    for the nodes to find each other (10 + nodes/100)\n"
     "  --pause MS         wait before that (300 + 1 per node)\n"
     "  --max-size BYTES   unpacked, K M G T allowed; 0 = no limit (64G)\n"
+    "  --max-pack BYTES   in a directory that is packed on the fly; 0 = no limit (512M)\n"
     "  --max-entries N    members of all bundles (10000000)\n"
     "  --min-free BYTES   to leave free in the store (64M)\n"
     "  --progress MODE    lines, none, or auto (lines where standard error is a terminal)\n"
@@ -75,6 +77,7 @@ enum {
     PAUSE,
     MAX_SIZE,
     MAX_ENTRIES,
+    MAX_PACK,
     MIN_FREE,
     PROGRESS,
     VERBOSE,
@@ -96,6 +99,7 @@ static const struct option long_options[] = {
     {"pause", required_argument, NULL, PAUSE},
     {"max-size", required_argument, NULL, MAX_SIZE},
     {"max-entries", required_argument, NULL, MAX_ENTRIES},
+    {"max-pack", required_argument, NULL, MAX_PACK},
     {"min-free", required_argument, NULL, MIN_FREE},
     {"progress", required_argument, NULL, PROGRESS},
     {"verbose", required_argument, NULL, VERBOSE},
@@ -233,9 +237,11 @@ static int take_option(struct options *o, int c, const char *value, struct pbc_e
         o->conf.limits.entries = n;
         return rc;
     case MAX_SIZE:
+    case MAX_PACK:
     case MIN_FREE:
-        if (pbc_parse_bytes(value,
-                            c == MAX_SIZE ? &o->conf.limits.bytes : &o->conf.limits.min_free) == 0)
+        if (pbc_parse_bytes(value, c == MAX_SIZE   ? &o->conf.limits.bytes
+                                   : c == MAX_PACK ? &o->bundles.pack_max
+                                                   : &o->conf.limits.min_free) == 0)
             return 0;
         return bad_value(name, value, "a number of bytes, with K, M, G or T", err);
     case PROGRESS:
@@ -363,7 +369,7 @@ static int fail_main(const struct options *o, const struct pbc_error *err)
     return (int)err->code;
 }
 
-int pbc_agent_main(int argc, char *argv[], pbc_coord_open *open_many)
+int pbc_agent_main(int argc, char *argv[], pbc_coord_open *open_many, pbc_source_pack *pack)
 {
     /* Static: after a failure the reader of the bundles may still be at work when main returns. */
     static struct options o = {
@@ -384,6 +390,8 @@ int pbc_agent_main(int argc, char *argv[], pbc_coord_open *open_many)
     o.conf.limits.bytes = site.max_size;
     o.conf.limits.min_free = site.min_free;
     o.conf.bundles = &o.bundles;
+    o.conf.pack = pack;
+    o.bundles.pack_max = site.mirror_max;
     o.conf.progress = isatty(STDERR_FILENO) ? PBC_PROGRESS_LINES : PBC_PROGRESS_OFF;
 
     while ((c = getopt_long(argc, argv, "+", long_options, NULL)) != -1) {

@@ -180,7 +180,8 @@ static void prepare(struct pbc_run *r)
         note(r, &err);
     if (r->rank == 0) {
         randombytes_buf(r->key, sizeof(r->key));
-        r->source = pbc_source_start(conf->bundles, r->chunks, r->key, r->size == 1, &err);
+        r->source =
+            pbc_source_start(conf->bundles, r->chunks, r->key, r->size == 1, conf->pack, &err);
         if (r->source == NULL)
             note(r, &err);
     }

@@ -10,6 +10,7 @@
 
 #include "bundle.h"
 #include "coord.h"
+#include "source.h"
 #include "writer.h"
 
 #include <stdint.h>
@@ -33,6 +34,7 @@ struct pbc_run_conf {
     unsigned verbose;
     enum pbc_progress progress;
     struct pbc_bundles *bundles; /* parsed; the root probes them */
+    pbc_source_pack *pack;       /* see pbc_source_start */
 };
 
 /* Take part in a run. Prints what its user is to see on standard error, each line beginning with

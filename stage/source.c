@@ -23,6 +23,7 @@ struct pbc_source {
     const uint8_t *key;
     uint8_t tag_key[PBC_KEY_BYTES];
     int alone;
+    pbc_source_pack *pack;
     struct pbc_fifo queue;
     pthread_t thread;
     int fd;
@@ -102,26 +103,78 @@ static int check_digest(const struct pbc_bundle *b, const uint8_t digest[PBC_DIG
                     b->path, hex, b->digest);
 }
 
-static int send_bundle(struct pbc_source *s, unsigned index, int fd, struct pbc_error *err)
+/* A bundle on its way. */
+struct stream {
+    struct pbc_source *s;
+    unsigned index;
+    struct pbc_msg_end end;
+    int pinned; /* a digest is costly: only where somebody asks for it */
+    crypto_generichash_state digest;
+    struct pbc_chunk *chunk; /* of a directory: not full yet */
+    size_t len;
+};
+
+static int stream_begin(struct stream *t, struct pbc_source *s, unsigned index,
+                        struct pbc_error *err)
 {
     const struct pbc_bundle *b = &s->list->item[index];
     struct pbc_msg_begin begin = {.format = b->format, .bytes = b->size};
-    struct pbc_msg_end end = {0};
     uint8_t payload[PBC_SMALL_MAX];
-    int pinned = b->digest[0] != '\0'; /* a digest is costly: only where somebody asks for it */
-    crypto_generichash_state st;
+
+    memset(t, 0, sizeof(*t));
+    t->s = s;
+    t->index = index;
+    t->pinned = b->digest[0] != '\0';
+    if (t->pinned)
+        crypto_generichash_init(&t->digest, NULL, 0, PBC_DIGEST_BYTES);
+    memcpy(begin.path, b->path, strlen(b->path) + 1);
+    return queue_small(s, PBC_FRAME_BEGIN, index, payload, pbc_begin_encode(&begin, payload), err);
+}
+
+/* Takes over the chunk. */
+static int stream_chunk(struct stream *t, struct pbc_chunk *c, size_t len, struct pbc_error *err)
+{
+    struct pbc_source *s = t->s;
+    struct pbc_frame f = {.type = PBC_FRAME_DATA,
+                          .bundle = (uint8_t)t->index,
+                          .length = (uint32_t)len,
+                          .aux = t->end.bytes};
+
+    if (t->pinned)
+        crypto_generichash_update(&t->digest, c->data, len);
+    if (!s->alone)
+        pbc_tag_make(s->tag_key, &f, c->data);
+    pbc_chunk_set(c, f);
+    t->end.bytes += len;
+    return queue(s, c) == 0 ? 0 : pbc_fail(err, PBC_EXIT_FAILED, "stopped");
+}
+
+static int stream_end(struct stream *t, struct pbc_error *err)
+{
+    struct pbc_source *s = t->s;
+    uint8_t payload[PBC_SMALL_MAX];
+
+    if (t->pinned) {
+        crypto_generichash_final(&t->digest, t->end.digest, sizeof(t->end.digest));
+        if (check_digest(&s->list->item[t->index], t->end.digest, err) != 0)
+            return -1;
+    }
+    return queue_small(s, PBC_FRAME_END, t->index, payload,
+                       pbc_end_encode(&t->end, &s->check, (uint8_t)t->index, s->key, payload), err);
+}
+
+static int send_archive(struct pbc_source *s, unsigned index, int fd, struct pbc_error *err)
+{
+    const struct pbc_bundle *b = &s->list->item[index];
+    struct stream t;
     ssize_t n;
 
     if (pbc_bundle_unchanged(b, fd, err) != 0)
         return -1;
     (void)posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
-    memcpy(begin.path, b->path, strlen(b->path) + 1);
-    if (queue_small(s, PBC_FRAME_BEGIN, index, payload, pbc_begin_encode(&begin, payload), err) !=
-        0)
+    if (stream_begin(&t, s, index, err) != 0)
         return -1;
-    crypto_generichash_init(&st, NULL, 0, PBC_DIGEST_BYTES);
     do {
-        struct pbc_frame f = {.type = PBC_FRAME_DATA, .bundle = (uint8_t)index, .aux = end.bytes};
         struct pbc_chunk *c = pbc_pool_wait(s->pool);
 
         if (c == NULL)
@@ -131,33 +184,93 @@ static int send_bundle(struct pbc_source *s, unsigned index, int fd, struct pbc_
             pbc_chunk_unref(c);
             return pbc_fail_errno(err, PBC_EXIT_REFUSED, "cannot read %s", b->path);
         }
-        if (n == 0 || (uint64_t)n > b->size - end.bytes) {
+        if (n == 0 || (uint64_t)n > b->size - t.end.bytes) {
             pbc_chunk_unref(c);
             break;
         }
-        if (pinned)
-            crypto_generichash_update(&st, c->data, (size_t)n);
-        f.length = (uint32_t)n;
-        if (!s->alone)
-            pbc_tag_make(s->tag_key, &f, c->data);
-        pbc_chunk_set(c, f);
-        end.bytes += (uint64_t)n;
-        if (queue(s, c) != 0)
-            return pbc_fail(err, PBC_EXIT_FAILED, "stopped");
-    } while (end.bytes < b->size);
-    if (end.bytes != b->size)
+        if (stream_chunk(&t, c, (size_t)n, err) != 0)
+            return -1;
+    } while (t.end.bytes < b->size);
+    if (t.end.bytes != b->size)
         return pbc_fail(err, PBC_EXIT_REFUSED,
                         "%s: changed while it was being staged; submit again once it is complete",
                         b->path);
     if (pbc_bundle_unchanged(b, fd, err) != 0)
         return -1;
-    if (pinned) {
-        crypto_generichash_final(&st, end.digest, sizeof(end.digest));
-        if (check_digest(b, end.digest, err) != 0)
-            return -1;
+    return stream_end(&t, err);
+}
+
+/* pbc_source_write: what is packed goes on in full chunks. */
+static int write_packed(void *arg, const void *data, size_t len, struct pbc_error *err)
+{
+    struct stream *t = arg;
+    const uint8_t *p = data;
+
+    while (len > 0) {
+        size_t n;
+
+        if (t->chunk == NULL && (t->chunk = pbc_pool_wait(t->s->pool)) == NULL)
+            return pbc_fail(err, PBC_EXIT_FAILED, "stopped");
+        n = PBC_CHUNK_BYTES - t->len < len ? PBC_CHUNK_BYTES - t->len : len;
+        memcpy(t->chunk->data + t->len, p, n);
+        t->len += n;
+        p += n;
+        len -= n;
+        if (t->len == PBC_CHUNK_BYTES) {
+            struct pbc_chunk *c = t->chunk;
+
+            t->chunk = NULL;
+            t->len = 0;
+            if (stream_chunk(t, c, PBC_CHUNK_BYTES, err) != 0)
+                return -1;
+        }
     }
-    return queue_small(s, PBC_FRAME_END, index, payload,
-                       pbc_end_encode(&end, &s->check, (uint8_t)index, s->key, payload), err);
+    return 0;
+}
+
+static int send_directory(struct pbc_source *s, unsigned index, struct pbc_error *err)
+{
+    const struct pbc_bundle *b = &s->list->item[index];
+    struct pbc_error why;
+    struct stream t;
+    double start = now();
+    int rc;
+
+    if (s->pack == NULL)
+        return pbc_fail(err, PBC_EXIT_FAILED, "this agent cannot pack directories: %s", b->path);
+    if (stream_begin(&t, s, index, err) != 0)
+        return -1;
+    rc = s->pack(b, write_packed, &t, &why);
+    if (rc != 0)
+        pbc_fail(err, why.code, "%s: %s", b->path, why.text);
+    if (rc == 0 && t.len > 0) {
+        rc = stream_chunk(&t, t.chunk, t.len, err);
+        t.chunk = NULL;
+    }
+    pbc_chunk_unref(t.chunk);
+    /* Files were the same before and after each was read; now all of them together. */
+    if (rc == 0)
+        rc = pbc_bundle_same_dir(b, err);
+    pthread_mutex_lock(&s->lock);
+    s->seconds += now() - start;
+    s->bytes += t.end.bytes;
+    pthread_mutex_unlock(&s->lock);
+    return rc == 0 ? stream_end(&t, err) : -1;
+}
+
+static int send_bundle(struct pbc_source *s, unsigned index, struct pbc_error *err)
+{
+    const struct pbc_bundle *b = &s->list->item[index];
+    int fd, rc;
+
+    if (b->kind != PBC_BUNDLE_ARCHIVE)
+        return send_directory(s, index, err);
+    fd = open(b->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0)
+        return pbc_fail_errno(err, PBC_EXIT_REFUSED, "cannot open %s", b->path);
+    rc = send_archive(s, index, fd, err);
+    close(fd);
+    return rc;
 }
 
 /* Say that the list is probed, and wait for the word to go on. */
@@ -184,16 +297,8 @@ static void *reader(void *arg)
 
     if (rc == 0)
         rc = wait_to_go(s, &err);
-    for (unsigned i = s->first; rc == 0 && i < s->list->count; i++) {
-        int fd = open(s->list->item[i].path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-
-        if (fd < 0) {
-            rc = pbc_fail_errno(&err, PBC_EXIT_REFUSED, "cannot open %s", s->list->item[i].path);
-            break;
-        }
-        rc = send_bundle(s, i, fd, &err);
-        close(fd);
-    }
+    for (unsigned i = s->first; rc == 0 && i < s->list->count; i++)
+        rc = send_bundle(s, i, &err);
     if (rc == 0)
         rc = queue_small(s, PBC_FRAME_DONE, 0, NULL, 0, &err);
     pthread_mutex_lock(&s->lock);
@@ -234,7 +339,8 @@ void pbc_source_go(struct pbc_source *s, const struct pbc_msg_check *check, unsi
 }
 
 struct pbc_source *pbc_source_start(struct pbc_bundles *list, struct pbc_pool *pool,
-                                    const uint8_t *key, int alone, struct pbc_error *err)
+                                    const uint8_t *key, int alone, pbc_source_pack *pack,
+                                    struct pbc_error *err)
 {
     struct pbc_source *s = calloc(1, sizeof(*s));
 
@@ -246,6 +352,7 @@ struct pbc_source *pbc_source_start(struct pbc_bundles *list, struct pbc_pool *p
     s->pool = pool;
     s->key = key;
     s->alone = alone;
+    s->pack = pack;
     pbc_tag_key(key, s->tag_key);
     s->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     pthread_mutex_init(&s->lock, NULL);

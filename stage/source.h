@@ -13,11 +13,18 @@
 
 struct pbc_source;
 
+/* Writes a directory as a tar archive: its bytes, in order, to `write`, which may wait. -1 with
+ * err, that of `write` if that has failed. */
+typedef int pbc_source_write(void *arg, const void *data, size_t len, struct pbc_error *err);
+typedef int pbc_source_pack(const struct pbc_bundle *b, pbc_source_write *write, void *arg,
+                            struct pbc_error *err);
+
 /* Start to look at `list` (parsed), which belongs to the thread until pbc_source_probed says 1. It
- * and `key` are borrowed. `alone`: what is read stays here, and needs no tags (tag.h). NULL with
- * err. */
+ * and `key` are borrowed. `alone`: what is read stays here, and needs no tags (tag.h). `pack`
+ * writes directories; NULL: they are refused. NULL with err. */
 struct pbc_source *pbc_source_start(struct pbc_bundles *list, struct pbc_pool *pool,
-                                    const uint8_t *key, int alone, struct pbc_error *err);
+                                    const uint8_t *key, int alone, pbc_source_pack *pack,
+                                    struct pbc_error *err);
 
 /* 1 once the list is probed; a refused bundle is a failure (pbc_source_failed) instead. */
 int pbc_source_probed(struct pbc_source *s);

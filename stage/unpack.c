@@ -207,6 +207,9 @@ void pbc_unpack_push(struct pbc_unpack *u, struct pbc_chunk *c)
             r->archive_bytes = begin.bytes;
         }
     } else if (c->frame.type == PBC_FRAME_END && c->frame.length >= 8 + PBC_DIGEST_BYTES) {
+        r->archive_bytes = 0; /* what BEGIN has said was a guess if it is packed on the fly */
+        for (unsigned i = 0; i < 8; i++)
+            r->archive_bytes = r->archive_bytes << 8 | c->data[i];
         memcpy(r->digest, c->data + 8, PBC_DIGEST_BYTES);
     }
     pbc_fifo_push(&u->arrived, c);

@@ -1,5 +1,7 @@
 #include "bundle.h"
 
+#include "dir.h"
+#include "fnv.h"
 #include "text.h"
 
 #include <errno.h>
@@ -9,6 +11,36 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+/* "mirror:DIR:PART:PART" and "userbase:DIR" are directories. */
+static int take_kind(struct pbc_bundle *b, struct pbc_error *err)
+{
+    size_t skip = 0;
+    char *parts;
+
+    if (strncmp(b->path, PBC_MIRROR, strlen(PBC_MIRROR)) == 0) {
+        b->kind = PBC_BUNDLE_MIRROR;
+        skip = strlen(PBC_MIRROR);
+    } else if (strncmp(b->path, PBC_USERBASE, strlen(PBC_USERBASE)) == 0) {
+        b->kind = PBC_BUNDLE_USERBASE;
+        skip = strlen(PBC_USERBASE);
+    } else {
+        return 0;
+    }
+    memmove(b->path, b->path + skip, strlen(b->path + skip) + 1);
+    parts = b->kind == PBC_BUNDLE_MIRROR ? strchr(b->path, ':') : NULL;
+    if (parts != NULL) {
+        *parts++ = '\0';
+        b->parts = strdup(parts);
+        if (b->parts == NULL)
+            return pbc_fail(err, PBC_EXIT_FAILED, "no memory for the list of bundles");
+        if (pbc_dir_check_parts(b->parts, err) < 0)
+            return -1;
+    }
+    if (b->path[0] == '\0')
+        return pbc_fail(err, PBC_EXIT_USAGE, "a directory to pack has no name");
+    return 0;
+}
 
 int pbc_bundles_parse(const char *list, struct pbc_bundles *out, struct pbc_error *err)
 {
@@ -45,6 +77,8 @@ int pbc_bundles_parse(const char *list, struct pbc_bundles *out, struct pbc_erro
             goto fail;
         }
         out->item[out->count++].path = path;
+        if (take_kind(&out->item[out->count - 1], err) < 0)
+            goto fail;
         if (p[len] == '\0')
             return 0;
         p += len + 1;
@@ -129,9 +163,65 @@ int pbc_bundle_unchanged(const struct pbc_bundle *b, int fd, struct pbc_error *e
     return 0;
 }
 
+int pbc_bundle_same_dir(const struct pbc_bundle *b, struct pbc_error *err)
+{
+    struct pbc_dir_sum sum;
+
+    if (pbc_dir_look(b->path, b->parts, 0, &sum, err) < 0)
+        return -1;
+    if (sum.bytes != b->size || sum.hi != (uint64_t)b->mtime || sum.lo != b->inode)
+        return pbc_fail(err, PBC_EXIT_REFUSED,
+                        "%s: changed while it was being staged; submit again once it is at rest",
+                        b->path);
+    return 0;
+}
+
+static int take_real_path(struct pbc_bundle *b, struct pbc_error *err)
+{
+    char *real = realpath(b->path, NULL);
+
+    if (real == NULL)
+        return pbc_fail_errno(err, PBC_EXIT_REFUSED, "cannot resolve the path of bundle %s",
+                              b->path);
+    if (strlen(real) >= PBC_PATH_MAX || pbc_text_has_control(real, strlen(real))) {
+        free(real);
+        return pbc_fail(err, PBC_EXIT_REFUSED,
+                        "bundle %s resolves to a path that is too long or has a control character",
+                        b->path);
+    }
+    free(b->path);
+    b->path = real;
+    return 0;
+}
+
+/* A directory's identity is that of what lies in it. */
+static int probe_dir(struct pbc_bundle *b, uint64_t max, struct pbc_error *err)
+{
+    struct pbc_dir_sum sum;
+
+    if (take_real_path(b, err) < 0)
+        return -1;
+    if (b->kind == PBC_BUNDLE_MIRROR && strchr(b->path, ':') != NULL)
+        return pbc_fail(err, PBC_EXIT_REFUSED,
+                        "directory %s has a colon in its path, which separates parts: rename it",
+                        b->path);
+    if (b->kind == PBC_BUNDLE_USERBASE) {
+        free(b->parts);
+        b->parts = pbc_dir_userbase_parts(b->path, err);
+        if (b->parts == NULL)
+            return -1;
+    }
+    if (pbc_dir_look(b->path, b->parts, max, &sum, err) < 0)
+        return -1;
+    b->format = PBC_FORMAT_TAR;
+    b->size = sum.bytes;
+    b->mtime = (int64_t)sum.hi;
+    b->inode = sum.lo;
+    return 0;
+}
+
 static int probe(struct pbc_bundle *b, struct pbc_error *err)
 {
-    char *real;
     int fd, rc;
 
     fd = open(b->path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
@@ -147,107 +237,90 @@ static int probe(struct pbc_bundle *b, struct pbc_error *err)
     if (rc < 0)
         return -1;
 
-    real = realpath(b->path, NULL);
-    if (real == NULL)
-        return pbc_fail_errno(err, PBC_EXIT_REFUSED, "cannot resolve the path of bundle %s",
-                              b->path);
-    if (strlen(real) >= PBC_PATH_MAX || pbc_text_has_control(real, strlen(real))) {
-        free(real);
-        return pbc_fail(err, PBC_EXIT_REFUSED,
-                        "bundle %s resolves to a path that is too long or has a control character",
-                        b->path);
-    }
-    free(b->path);
-    b->path = real;
-    return 0;
+    return take_real_path(b, err);
 }
 
 int pbc_bundles_probe(struct pbc_bundles *list, struct pbc_error *err)
 {
     for (size_t i = 0; i < list->count; i++) {
-        if (probe(&list->item[i], err) < 0)
+        struct pbc_bundle *b = &list->item[i];
+
+        if ((b->kind == PBC_BUNDLE_ARCHIVE ? probe(b, err) : probe_dir(b, list->pack_max, err)) < 0)
             return -1;
     }
     return 0;
 }
 
-static const char *word_of(const struct pbc_bundle *b)
+static const char *const kinds[] = {[PBC_BUNDLE_ARCHIVE] = "",
+                                    [PBC_BUNDLE_MIRROR] = PBC_MIRROR,
+                                    [PBC_BUNDLE_USERBASE] = PBC_USERBASE};
+
+char *pbc_bundle_word(const struct pbc_bundle *b)
 {
-    return b->name != NULL ? b->name : b->path;
+    const int with_parts = b->kind == PBC_BUNDLE_MIRROR && b->parts != NULL;
+    char *word;
+
+    if (b->name != NULL)
+        return strdup(b->name);
+    if (asprintf(&word, "%s%s%s%s", kinds[b->kind], b->path, with_parts ? ":" : "",
+                 with_parts ? b->parts : "") < 0)
+        return NULL;
+    return word;
+}
+
+char *pbc_bundles_format_some(const struct pbc_bundles *list, size_t from, size_t count,
+                              struct pbc_error *err)
+{
+    char *text = NULL;
+    size_t len;
+    FILE *out = open_memstream(&text, &len);
+    int rc = out == NULL ? -1 : 0;
+
+    for (size_t i = from; i < from + count && rc == 0; i++) {
+        char *word = pbc_bundle_word(&list->item[i]);
+
+        if (word == NULL)
+            rc = -1;
+        else if (strchr(word, ',') != NULL)
+            rc = pbc_fail(err, PBC_EXIT_REFUSED,
+                          "bundle %s has a comma in its path, which separates bundles: rename it",
+                          word) -
+                 1;
+        else
+            fprintf(out, "%s%s", i > from ? "," : "", word);
+        free(word);
+    }
+    if (out != NULL && fclose(out) != 0 && rc == 0)
+        rc = -1;
+    if (rc == 0)
+        return text;
+    if (rc == -1)
+        pbc_fail(err, PBC_EXIT_FAILED, "no memory for the list of bundles");
+    free(text);
+    return NULL;
 }
 
 char *pbc_bundles_format(const struct pbc_bundles *list, struct pbc_error *err)
 {
-    size_t size = 1;
-    char *text, *p;
-
-    for (size_t i = 0; i < list->count; i++) {
-        const char *word = word_of(&list->item[i]);
-
-        if (strchr(word, ',') != NULL) {
-            pbc_fail(err, PBC_EXIT_REFUSED,
-                     "bundle %s has a comma in its path, which separates bundles: rename it", word);
-            return NULL;
-        }
-        size += strlen(word) + 1;
-    }
-    p = text = malloc(size);
-    if (text == NULL) {
-        pbc_fail(err, PBC_EXIT_FAILED, "no memory for the list of bundles");
-        return NULL;
-    }
-    for (size_t i = 0; i < list->count; i++) {
-        if (i > 0)
-            *p++ = ',';
-        p = stpcpy(p, word_of(&list->item[i]));
-    }
-    *p = '\0';
-    return text;
-}
-
-struct fnv128 {
-    uint64_t hi, lo;
-};
-
-static void fnv_add(struct fnv128 *h, const void *data, size_t len)
-{
-    const unsigned char *p = data;
-
-    for (size_t i = 0; i < len; i++) {
-        uint64_t low, high;
-
-        h->lo ^= p[i];
-        /* times the prime 2^88 + 0x13b, modulo 2^128 */
-        low = (h->lo & 0xffffffff) * 0x13b;
-        high = (h->lo >> 32) * 0x13b + (low >> 32);
-        h->hi = h->hi * 0x13b + (high >> 32) + (h->lo << 24);
-        h->lo = (high << 32) | (low & 0xffffffff);
-    }
-}
-
-/* Least significant byte first, whatever the machine: the nodes of a job must agree. */
-static void fnv_add_u64(struct fnv128 *h, uint64_t value)
-{
-    unsigned char bytes[8];
-
-    for (int i = 0; i < 8; i++)
-        bytes[i] = (unsigned char)(value >> (8 * i));
-    fnv_add(h, bytes, sizeof(bytes));
+    return pbc_bundles_format_some(list, 0, list->count, err);
 }
 
 void pbc_bundles_prefix_id(const struct pbc_bundles *list, size_t count,
                            char id[PBC_SET_ID_LEN + 1])
 {
-    struct fnv128 h = {0x6c62272e07bb0142, 0x62b821756295c58d};
+    struct pbc_fnv h = PBC_FNV_BASIS;
 
     for (size_t i = 0; i < count; i++) {
         const struct pbc_bundle *b = &list->item[i];
 
-        fnv_add(&h, b->path, strlen(b->path) + 1); /* its NUL ends it: no two lists run together */
-        fnv_add_u64(&h, b->size);
-        fnv_add_u64(&h, (uint64_t)b->mtime);
-        fnv_add_u64(&h, b->inode);
-        fnv_add(&h, b->digest, strlen(b->digest));
+        pbc_fnv_add(&h, b->path,
+                    strlen(b->path) + 1); /* its NUL ends it: no two lists run together */
+        pbc_fnv_add_u64(&h, b->size);
+        pbc_fnv_add_u64(&h, (uint64_t)b->mtime);
+        pbc_fnv_add_u64(&h, b->inode);
+        pbc_fnv_add(&h, b->digest, strlen(b->digest));
+        if (b->kind != PBC_BUNDLE_ARCHIVE) /* with its NUL: no digest has one */
+            pbc_fnv_add(&h, kinds[b->kind], strlen(kinds[b->kind]) + 1);
     }
     snprintf(id, PBC_SET_ID_LEN + 1, "%016llx%016llx", (unsigned long long)h.hi,
              (unsigned long long)h.lo);
@@ -278,6 +351,7 @@ void pbc_bundles_free(struct pbc_bundles *list)
     for (size_t i = 0; i < list->count; i++) {
         free(list->item[i].path);
         free(list->item[i].name);
+        free(list->item[i].parts);
         pbc_variables_free(&list->item[i].vars);
     }
     memset(list, 0, sizeof(*list));

@@ -31,11 +31,20 @@ enum pbc_format {
     PBC_FORMAT_LZ4,
 };
 
+/* A directory is packed on the fly: an element `mirror:DIR`, `mirror:DIR:PART:PART...` or
+ * `userbase:DIR`. */
+enum pbc_bundle_kind { PBC_BUNDLE_ARCHIVE = 0, PBC_BUNDLE_MIRROR, PBC_BUNDLE_USERBASE };
+
+#define PBC_MIRROR   "mirror:"
+#define PBC_USERBASE "userbase:"
+
 struct pbc_bundle {
-    char *path;    /* absolute after pbc_bundles_probe; owned by the list */
-    uint64_t size; /* bytes of the archive */
-    int64_t mtime; /* nanoseconds since the epoch */
-    uint64_t inode;
+    enum pbc_bundle_kind kind;
+    char *path;     /* absolute after pbc_bundles_probe; owned by the list */
+    char *parts;    /* of a directory, relative, ':' between them; NULL: all of it; owned */
+    uint64_t size;  /* bytes of the archive; of a directory, of the files in it */
+    int64_t mtime;  /* nanoseconds since the epoch; of a directory, half of its sum (dir.h) */
+    uint64_t inode; /* or the other half */
     enum pbc_format format;
     char *name; /* NAME/VERSION of the site's catalogue (resolve.h), NULL for a path; owned */
     char digest[PBC_DIGEST_LEN + 1]; /* that the archive must have; "": any */
@@ -46,6 +55,7 @@ struct pbc_bundle {
 
 struct pbc_bundles {
     size_t count;
+    uint64_t pack_max; /* bytes in a directory; 0: no limit */
     struct pbc_bundle item[PBC_BUNDLES_MAX];
 };
 
@@ -74,9 +84,19 @@ int pbc_bundles_probe(struct pbc_bundles *list, struct pbc_error *err);
 /* Whether the open file is still what was probed: -1 with PBC_EXIT_REFUSED if not. */
 int pbc_bundle_unchanged(const struct pbc_bundle *b, int fd, struct pbc_error *err);
 
+/* The same for a directory, which is walked again. */
+int pbc_bundle_same_dir(const struct pbc_bundle *b, struct pbc_error *err);
+
 /* Write the absolute paths, and names where bundles have one, as LIST to a string that the caller
  * frees. NULL without memory, or when a resolved path has a comma (err says so). */
 char *pbc_bundles_format(const struct pbc_bundles *list, struct pbc_error *err);
+
+/* The same for some of them; "" for none. */
+char *pbc_bundles_format_some(const struct pbc_bundles *list, size_t from, size_t count,
+                              struct pbc_error *err);
+
+/* The element of a LIST that means the bundle, malloced. NULL without memory. */
+char *pbc_bundle_word(const struct pbc_bundle *b);
 
 /* The name of the set: FNV-1a of 128 bits (Fowler, Noll, Vo) over the identities in order, with the
  * digests that are asked for. It protects against confusion, not against malice: a user can only

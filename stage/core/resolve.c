@@ -77,6 +77,8 @@ static int resolve_one(struct pbc_bundle *b, const struct pbc_site *site,
     struct pbc_error why;
     int file;
 
+    if (b->kind != PBC_BUNDLE_ARCHIVE)
+        return site->allow_user_bundles ? 0 : refuse_path(site, b->path, err);
     if (b->name != NULL || (from->job && !is_path(b->path))) {
         if (cat != NULL)
             return take_name(b, cat, b->name != NULL ? b->name : b->path, from->partition, err);
@@ -106,7 +108,8 @@ int pbc_resolve(struct pbc_bundles *list, const struct pbc_site *site,
     int needed = 0, rc = 0;
 
     for (size_t i = 0; i < list->count; i++)
-        needed |= list->item[i].name != NULL || !is_path(list->item[i].path);
+        needed |= list->item[i].kind == PBC_BUNDLE_ARCHIVE &&
+                  (list->item[i].name != NULL || !is_path(list->item[i].path));
     needed = needed && site->catalog[0] != '\0';
     if (needed && pbc_catalog_read(site->catalog, &cat, err) < 0)
         return -1;

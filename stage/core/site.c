@@ -173,6 +173,11 @@ static int set_default_bundle(struct pbc_site *site, const char *value)
     return 0;
 }
 
+static int set_mirror_max(struct pbc_site *site, const char *value)
+{
+    return pbc_parse_bytes(value, &site->mirror_max);
+}
+
 static int set_allow_user_bundles(struct pbc_site *site, const char *value)
 {
     if (strcmp(value, "yes") != 0 && strcmp(value, "no") != 0)
@@ -225,6 +230,8 @@ static const struct key {
     {"default_bundle", set_default_bundle,
      "a list of absolute paths and names of the catalogue, with commas between them"},
     {"allow_user_bundles", set_allow_user_bundles, "yes or no"},
+    {"mirror_max", set_mirror_max,
+     "a number of bytes with an optional K, M, G or T; 0 is no limit"},
     {"timeout", set_timeout, "seconds from 1 to 86400"},
     {"stall", set_stall, "seconds from 2 to 3600"},
     {"max_size", set_max_size, "a number of bytes with an optional K, M, G or T; 0 is no limit"},
@@ -249,6 +256,7 @@ void pbc_site_defaults(struct pbc_site *site)
     strcpy(site->srun, "/usr/bin/srun");
     strcpy(site->mpi, "pmix");
     site->allow_user_bundles = 1;
+    site->mirror_max = (uint64_t)512 << 20;
     site->timeout = 600;
     site->stall = 20;
     site->max_size = (uint64_t)64 << 30;
@@ -269,11 +277,12 @@ int pbc_site_parse(int argc, char *const argv[], struct pbc_site *site, struct p
             return pbc_fail(err, PBC_EXIT_USAGE, "\"%s\" is not a setting: key=value is needed",
                             argv[i]);
         if (k == NKEYS)
-            return pbc_fail(err, PBC_EXIT_USAGE,
-                            "unknown key \"%.*s\"; known are store, agent, srun, mpi, address, "
-                            "catalog, default_bundle, allow_user_bundles, timeout, stall, "
-                            "max_size, min_free",
-                            (int)(len < 64 ? len : 64), argv[i]);
+            return pbc_fail(
+                err, PBC_EXIT_USAGE,
+                "unknown key \"%.*s\"; known are store, agent, srun, mpi, address, "
+                "catalog, default_bundle, allow_user_bundles, mirror_max, timeout, stall, "
+                "max_size, min_free",
+                (int)(len < 64 ? len : 64), argv[i]);
         if (seen[k])
             return pbc_fail(err, PBC_EXIT_USAGE, "%s= is given twice", keys[k].name);
         seen[k] = true;

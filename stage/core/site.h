@@ -18,6 +18,7 @@ struct pbc_site {
     char catalog[PBC_PATH_MAX];        /* catalog=FILE, absolute (catalog.h); "" = none */
     char default_bundle[PBC_PATH_MAX]; /* default_bundle=LIST without --pbcast-bundle; "" = none */
     int allow_user_bundles; /* allow_user_bundles=yes|no: not only the catalogue's; yes */
+    uint64_t mirror_max;    /* mirror_max=BYTES[K|M|G|T] in a directory packed on the fly; 512M */
     unsigned timeout;       /* timeout=SECONDS for a whole staging run; 1..86400; 600 */
     unsigned stall;         /* stall=SECONDS of silence after which a peer is lost; 2..3600; 20 */
     uint64_t max_size;      /* max_size=BYTES[K|M|G|T] unpacked by one set; 0 = no limit; 64G */

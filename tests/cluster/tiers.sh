@@ -191,6 +191,172 @@ test_module_load_selects_the_bundle() {
     expect_rc 0 && expect_count 4 "eleven from" && grep -qx 'left=' <<<"$out" && nothing_left
 }
 
+# ---- directories ----
+
+# app: a directory of the application, $dir/app, which the cluster sees as $udir/app.
+app() {
+    new_dir
+    mkdir -p "$dir/app/pkg" "$dir/app/data"
+    printf 'from pkg import word\nimport os, sys\nprint(word, "in", sys.path[0], os.path.dirname(os.path.dirname(word.__class__.__module__)) or "")\n' >"$dir/app/main.py"
+    printf 'word = "first"\n' >"$dir/app/pkg/__init__.py"
+    printf '#!/bin/sh\necho "app from $PBCAST_ROOT"\n' >"$dir/app/hello.sh"
+    mkdir "$dir/app/bin" && mv "$dir/app/hello.sh" "$dir/app/bin/hello" && chmod 755 "$dir/app/bin/hello"
+    chmod -R go+rX "$dir/app" && chown -R 1001:1001 "$dir"
+}
+
+test_a_mirrored_directory_is_staged_over_the_bundles() {
+    set_up
+    simple_bundle base
+    tier1=$bundle
+    app
+    capture srun -N4 --pbcast-bundle="$tier1" --pbcast-mirror="$udir/app" hello
+    expect_rc 0 && expect_count 4 "app from" && expect_out "staged 2 bundles" || return
+    # the script runs from the tree, and so does what it imports
+    # shellcheck disable=SC2016
+    capture srun -N4 --pbcast-mirror="$udir/app" sh -c 'cd / && python3 -B $PBCAST_ROOT/main.py'
+    expect_rc 0 && expect_count 4 "first in $STORE/" || return
+    # relative, from the directory where it is called
+    out=$(as_user bash -c "cd $udir/app && srun -N2 --pbcast-mirror=. hello" 2>&1)
+    rc=$?
+    expect_rc 0 && expect_count 2 "app from" && nothing_left
+}
+
+test_named_parts_of_a_directory_only() {
+    set_up
+    app
+    head -c 2000000 /dev/urandom >"$dir/app/data/large"
+    # shellcheck disable=SC2016
+    capture srun -N4 --pbcast-mirror="$udir/app:main.py:pkg" sh -c 'cd $PBCAST_ROOT && ls'
+    expect_rc 0 && expect_count 4 "main.py" && expect_count 4 "pkg" && expect_no bin && expect_no data && nothing_left
+}
+
+test_an_unchanged_directory_is_not_staged_twice_and_a_changed_one_is() {
+    set_up
+    simple_bundle base
+    app
+    script "srun --pbcast-bundle=$bundle hello
+srun --pbcast-bundle=$bundle --pbcast-mirror=$udir/app hello
+srun --pbcast-bundle=$bundle --pbcast-mirror=$udir/app hello
+printf 'word = \"other\"\n' >$udir/app/pkg/__init__.py
+srun --pbcast-bundle=$bundle --pbcast-mirror=$udir/app sh -c 'hello; python3 -B \$PBCAST_ROOT/main.py'"
+    sed -i 's/\\\$/$/g; s/\\"/"/g' "$SHARED/home/alice/${script##*/}"
+    batch -N4
+    expect_rc 0 && expect_count 12 "app from" && expect_count 1 "staged 1 bundle, " &&
+        expect_count 2 "staged 2 bundles (1 new)" && expect_count 4 "other in $STORE" && nothing_left
+}
+
+test_sbatch_stages_the_directory_and_its_sruns_use_it() {
+    set_up
+    app
+    script 'hello; cd /; srun hello; srun --pbcast-bundle=none /usr/bin/env'
+    batch -N3 --pbcast-mirror="$udir/app"
+    expect_rc 0 && expect_count 4 "app from" && expect_count 1 "pbcast: staged" && expect_count 0 "PBCAST_ROOT=" || return
+    # the twins
+    script 'srun hello'
+    PBCAST_TWIN="PBCAST_MIRROR=$udir/app"
+    out=$(as_user env "$PBCAST_TWIN" srun -N2 hello 2>&1)
+    rc=$?
+    expect_rc 0 && expect_count 2 "app from" && nothing_left
+}
+
+# Nothing is written beside it, nor to another place of the shared file system; n1 alone reads it.
+test_a_directory_is_packed_without_a_file() {
+    local before after
+    set_up
+    app
+    before=$(find "$SHARED" -path "$SHARED/home/alice/b-*" -printf '%p %s %T@ %C@\n' | sort)
+    capture srun -N4 --pbcast-mirror="$udir/app" hello
+    after=$(find "$SHARED" -path "$SHARED/home/alice/b-*" -printf '%p %s %T@ %C@\n' | sort)
+    expect_rc 0 && expect_count 4 "app from" || return
+    [[ $before == "$after" ]] || fail "the shared file system has changed: $(diff <(echo "$before") <(echo "$after"))"
+}
+
+test_what_cannot_be_packed_is_refused_before_an_allocation() {
+    set_up
+    app
+    plugstack "${SITE_KEYS[@]}" mirror_max=1M
+    head -c 3000000 /dev/urandom >"$dir/app/data/large"
+    capture srun -N2 --pbcast-mirror="$udir/app" hello
+    expect_failure && expect_count 1 "error: pbcast: " && expect_out "the largest parts are data (2.9 MiB)" &&
+        expect_out "more than the 1.0 MiB" && no_allocation || return
+    capture srun -N2 --pbcast-mirror="$udir/app:pkg:bin" hello
+    expect_rc 0 && expect_count 2 "app from" || return
+    capture srun -N2 --pbcast-mirror="$udir/missing" hello
+    expect_failure && expect_out "missing" && no_allocation || return
+    capture srun -N2 --pbcast-mirror="$udir/app:../app" hello
+    expect_failure && expect_out "is no part of a directory" && no_allocation || return
+    capture srun -N2 --pbcast-mirror="$udir/app:missing" hello
+    expect_failure && expect_out "missing" && no_allocation || return
+    capture srun -N2 --pbcast-mirror="$udir/fingerprint" hello
+    expect_failure && expect_count 1 "error: pbcast: " && no_allocation || return
+    rm "$dir/app/data/large" && mkfifo "$dir/app/data/fifo"
+    capture srun -N2 --pbcast-mirror="$udir/app" hello
+    expect_failure && expect_out "data/fifo is a device, fifo or socket" && no_allocation || return
+    rm "$dir/app/data/fifo" && ln -s /etc/passwd "$dir/app/data/link"
+    capture srun -N2 --pbcast-mirror="$udir/app" hello
+    expect_failure && expect_out "data/link is a link out of the directory" && no_allocation || return
+    rm "$dir/app/data/link" && ln -s ../../.. "$dir/app/data/link"
+    capture srun -N2 --pbcast-mirror="$udir/app" hello
+    expect_failure && expect_count 1 "error: pbcast: " && nothing_left || return
+    capture srun -N2 --pbcast-bundle=mirror:"$udir/app" hello
+    expect_failure && expect_out "give it with --pbcast-mirror" && no_allocation || return
+    set_up
+    nothing_left
+}
+
+test_a_user_base_is_found_by_the_staged_interpreter() {
+    local py
+    set_up
+    make_python || return
+    new_dir
+    py=$(python3 -c 'import sys; print("python%d.%d" % sys.version_info[:2])')
+    mkdir -p "$dir/base/lib/$py/site-packages" "$dir/base/bin" "$dir/base/share/huge"
+    echo 'where = __file__' >"$dir/base/lib/$py/site-packages/usermod.py"
+    printf '#!/bin/sh\necho "tool from $0"\n' >"$dir/base/bin/usertool" && chmod 755 "$dir/base/bin/usertool"
+    : >"$dir/base/share/huge/file"
+    chmod -R go+rX "$dir/base"
+    # shellcheck disable=SC2016
+    capture env PYTHONUSERBASE="$udir/base" srun -N4 --pbcast-bundle="$python" --pbcast-userbase sh -c \
+        'cd /; python3 -c "import usermod; print(usermod.where)"; usertool; ls $PBCAST_ROOT/share/huge 2>&1'
+    expect_rc 2 || expect_rc 0 || expect_failure || return
+    expect_count 4 "lib/$py/site-packages/usermod.py" && expect_count 4 "tool from $STORE/" && expect_no huge/file || return
+    capture srun -N2 --pbcast-bundle="$python" --pbcast-userbase="$udir/base" python3 -c 'import usermod; print(usermod.where)'
+    expect_rc 0 && expect_count 2 "$STORE/" || return
+    # sbatch hands the option without a directory to its sruns
+    script 'srun python3 -c "import usermod; print(usermod.where)"'
+    batch -N2 --export="ALL,PYTHONUSERBASE=$udir/base" --pbcast-bundle="$python" --pbcast-userbase="$udir/base"
+    expect_rc 0 && expect_count 2 "$STORE/" || return
+    capture srun -N2 --pbcast-bundle="$python" --pbcast-userbase="$udir" hello
+    expect_failure && expect_out "has no lib/pythonX.Y" && nothing_left
+}
+# $python: the distribution's Python as a bundle.
+make_python() {
+    python=$USER_HOME/python.tar.zst
+    [[ -e $SHARED/home/alice/python.tar.zst ]] && return
+    "$top/container/make-tier1" --small --no-verify "$SHARED/home/alice/python.tar.zst" >/dev/null 2>&1 ||
+        fail "no bundle of Python"
+    chmod 644 "$SHARED/home/alice/python.tar.zst"
+}
+
+test_another_profile_than_the_bundles() {
+    set_up
+    make_python || return
+    capture srun -N2 --pbcast-bundle="$python" /usr/bin/env
+    expect_rc 0 && expect_count 2 "PYTHONHOME=$STORE" || return
+    capture srun -N2 --pbcast-bundle="$python" --pbcast-env=generic /usr/bin/env
+    expect_rc 0 && expect_no PYTHONHOME && expect_count 2 "PBCAST_ROOT=" || return
+    script 'env; srun /usr/bin/env; srun --pbcast-env=python /usr/bin/env'
+    batch -N1 --pbcast-bundle="$python" --pbcast-env=none
+    expect_rc 0 && expect_count 1 "PYTHONHOME=$STORE" && expect_count 1 "pbcast: staged" || return
+    out=$(as_user env PBCAST_ENV=generic srun -N1 --pbcast-bundle="$python" /usr/bin/env 2>&1)
+    rc=$?
+    expect_rc 0 && expect_no PYTHONHOME || return
+    capture srun -N2 --pbcast-bundle="$python" --pbcast-env=cobol hello
+    expect_failure && expect_out "'cobol' is no profile" && no_allocation || return
+    capture srun -N2 --pbcast-bundle="$python" --pbcast-env=r hello
+    expect_failure && expect_out "the profile is r, but the tree has not" && nothing_left
+}
+
 # ---- layers ----
 
 # layers: $tier1 (a tree of all kinds), $app (bin/hello says one), $app2 (says two), as a tree of $udir.

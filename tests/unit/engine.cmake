@@ -39,6 +39,11 @@ pbc_engine_test(writer)
 # Runs of several agents on one machine.
 add_executable(pbcast-stage-local engine_agent.c)
 target_link_libraries(pbcast-stage-local PRIVATE pbc_engine pbc_flags)
+if(TARGET pbc_pack)
+    target_sources(pbcast-stage-local PRIVATE ${PROJECT_SOURCE_DIR}/stage/pack_dir.c)
+    target_compile_definitions(pbcast-stage-local PRIVATE PBC_HAVE_PACK)
+    target_link_libraries(pbcast-stage-local PRIVATE pbc_pack)
+endif()
 foreach(what agent extends feed forged losses refused_runs runs)
     pbc_engine_test(${what} SOURCES engine_nodes.c engine_proxy.c)
     target_compile_definitions(test_engine_${what} PRIVATE

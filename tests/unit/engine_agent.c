@@ -5,7 +5,14 @@
  * PBC_LOCAL_PORT: where this one finds the rank PBC_LOCAL_OTHER, instead of at its own port.
  */
 #include "agent.h"
+#include "pack_dir.h"
 #include "wire.h"
+
+#ifdef PBC_HAVE_PACK
+#define PACK pbc_pack_dir
+#else
+#define PACK NULL
+#endif
 
 #include <errno.h>
 #include <stdio.h>
@@ -100,5 +107,5 @@ static int coord_dir(struct pbc_coord *c, unsigned pause_ms, struct pbc_error *e
 
 int main(int argc, char *argv[])
 {
-    return pbc_agent_main(argc, argv, coord_dir);
+    return pbc_agent_main(argc, argv, coord_dir, PACK);
 }

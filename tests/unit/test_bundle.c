@@ -298,12 +298,17 @@ static void the_name_of_a_set_is_fnv1a_of_its_identities(void **state)
     assert_string_equal(id, "9b078192088eaa0b5ce861880600d8a0");
 }
 
+#define ID(p)                                                                                      \
+    {                                                                                              \
+        .path = (p), .size = 1, .mtime = 2, .inode = 3                                             \
+    }
+
 static void each_part_of_an_identity_changes_the_name(void **state)
 {
     char path[] = "/a", other[] = "/b";
-    struct pbc_bundles set = {.count = 2, .item = {{path, 1, 2, 3, 0}, {other, 1, 2, 3, 0}}};
+    struct pbc_bundles set = {.count = 2, .item = {ID(path), ID(other)}};
     char ids[8][PBC_SET_ID_LEN + 1];
-    struct pbc_bundles swapped = {.count = 2, .item = {{other, 1, 2, 3, 0}, {path, 1, 2, 3, 0}}};
+    struct pbc_bundles swapped = {.count = 2, .item = {ID(other), ID(path)}};
 
     (void)state;
     pbc_bundles_id(&set, ids[0]);

@@ -11,7 +11,7 @@ static struct {
     const char *name;
     int val;
     int (*cb)(int, const char *, int);
-} options[8];
+} options[16];
 
 void fake_reset(void)
 {
@@ -29,7 +29,16 @@ int fake_setup(void **state)
     static const char *const names[] = {
         "PBCAST_BUNDLE",
         "PBCAST_VERBOSE",
+        "PBCAST_USERBASE",
+        "PBCAST_MIRROR",
+        "PBCAST_ENV",
+        "PYTHONUSERBASE",
         "SLURM_PBCAST_BUNDLES",
+        "SLURM_PBCAST_USERBASE",
+        "SLURM_PBCAST_USERBASE_ASKED",
+        "SLURM_PBCAST_MIRROR",
+        "SLURM_PBCAST_MIRROR_ASKED",
+        "SLURM_PBCAST_ENV",
         "SLURM_PBCAST_ASKED",
         "SLURM_PBCAST_VERBOSE",
         "SLURM_PBCAST_SET",
@@ -159,8 +168,9 @@ int pbc_slurm_unsetenv(struct spank_handle *sp, const char *name)
 }
 
 int pbc_slurm_register(struct spank_handle *sp, const char *name, const char *arginfo,
-                       const char *usage, int val, int (*cb)(int, const char *, int))
+                       const char *usage, int optional, int val, int (*cb)(int, const char *, int))
 {
+    (void)optional;
     (void)sp;
     assert_non_null(arginfo);
     assert_int_equal(strncmp(usage, "[pbcast] ", 9), 0);

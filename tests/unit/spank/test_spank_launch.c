@@ -160,6 +160,8 @@ static void command(void **state)
                                        "600",
                                        "--max-size",
                                        "68719476736",
+                                       "--max-pack",
+                                       "536870912",
                                        "--min-free",
                                        "67108864",
                                        "--pause",

@@ -100,25 +100,25 @@ static void the_verbosity_that_counts(void **state)
 static void slurm_hands_over_values(void **state)
 {
     (void)state;
-    assert_null(pbc_option_bundle().text);
+    assert_null(pbc_option(PBC_OPT_BUNDLE).text);
     assert_int_equal(pbc_options_register(NULL), 0);
-    assert_int_equal(fake.registered, 2);
+    assert_int_equal(fake.registered, 5);
 
     setenv(PBC_VAR_JOB_BUNDLE, "job.tar", 1);
     assert_int_equal(fake_option("pbcast-bundle", "job.tar", 0), 0);
-    assert_string_equal(pbc_option_bundle().text, "job.tar");
-    assert_int_equal(pbc_option_bundle().from_job, 1);
+    assert_string_equal(pbc_option(PBC_OPT_BUNDLE).text, "job.tar");
+    assert_int_equal(pbc_option(PBC_OPT_BUNDLE).from_job, 1);
 
     /* then the command line, with the same words, and again with others */
     assert_int_equal(fake_option("pbcast-bundle", "job.tar", 0), 0);
-    assert_int_equal(pbc_option_bundle().from_job, 0);
+    assert_int_equal(pbc_option(PBC_OPT_BUNDLE).from_job, 0);
     assert_int_equal(fake_option("pbcast-bundle", "last.tar", 0), 0);
-    assert_string_equal(pbc_option_bundle().text, "last.tar");
+    assert_string_equal(pbc_option(PBC_OPT_BUNDLE).text, "last.tar");
 
     assert_int_equal(fake_option("pbcast-verbose", "3", 0), 0);
     assert_int_equal(fake_option("pbcast-verbose", "4", 0), -1);
     assert_logged("0 to 3");
-    assert_string_equal(pbc_option_verbose().text, "3");
+    assert_string_equal(pbc_option(PBC_OPT_VERBOSE).text, "3");
 
     /* in slurmstepd: twice, and never a refusal */
     assert_int_equal(fake_option("pbcast-bundle", "last.tar", 1), 0);
