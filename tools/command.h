@@ -15,6 +15,7 @@ int pbc_cmd_bundle(int argc, char *argv[]);
 int pbc_cmd_check(int argc, char *argv[]);
 int pbc_cmd_convert(int argc, char *argv[]);
 int pbc_cmd_inspect(int argc, char *argv[]);
+int pbc_cmd_stage(int argc, char *argv[]);
 
 /* One line to standard error, and the exit status of the error. */
 int pbc_complain(const struct pbc_error *err);

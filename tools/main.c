@@ -19,6 +19,7 @@ static const struct pbc_command commands[] = {
     {"catalog", "look at the site's bundles, add to them", pbc_cmd_catalog},
     {"env", "print the environment of a staged set for a shell", pbc_cmd_env},
     {"leaks", "list what a command opens outside the staged tree", pbc_cmd_leaks},
+    {"stage", "in a job script, without the plugin: stage bundles on all nodes", pbc_cmd_stage},
 };
 
 static void usage(FILE *out)

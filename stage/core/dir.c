@@ -74,7 +74,7 @@ static void note_top(struct look *l)
 static void new_top(struct look *l, const char *name)
 {
     note_top(l);
-    snprintf(l->top.name, sizeof(l->top.name), "%s", name);
+    snprintf(l->top.name, sizeof(l->top.name), "%.250s", name);
 }
 
 static const char *words(uint64_t bytes, char out[32])

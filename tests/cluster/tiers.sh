@@ -239,7 +239,7 @@ srun --pbcast-bundle=$bundle --pbcast-mirror=$udir/app hello
 srun --pbcast-bundle=$bundle --pbcast-mirror=$udir/app hello
 printf 'word = \"other\"\n' >$udir/app/pkg/__init__.py
 srun --pbcast-bundle=$bundle --pbcast-mirror=$udir/app sh -c 'hello; python3 -B \$PBCAST_ROOT/main.py'"
-    sed -i 's/\\\$/$/g; s/\\"/"/g' "$SHARED/home/alice/${script##*/}"
+    sed -i 's/\\$/$/g; s/\\"/"/g' "$SHARED/home/alice/${script##*/}"
     batch -N4
     expect_rc 0 && expect_count 12 "app from" && expect_count 1 "staged 1 bundle, " &&
         expect_count 2 "staged 2 bundles (1 new)" && expect_count 4 "other in $STORE" && nothing_left
@@ -357,6 +357,68 @@ test_another_profile_than_the_bundles() {
     expect_failure && expect_out "the profile is r, but the tree has not" && nothing_left
 }
 
+# ---- without the plugin ----
+
+# Nothing of the user's in any node's memory.
+no_own_store() {
+    local node left
+    idle || return 1
+    for node in $(node_list); do
+        left=$(cluster exec "$node" sh -c 'ls -d /dev/shm/pbcast-* 2>/dev/null; pgrep -f "[s]leep 1000"')
+        [[ -z $left ]] || fail "left on $node: $left" || return 1
+    done
+}
+
+test_pbcast_stage_stages_without_the_plugin_and_removes_at_the_end() {
+    simple_bundle mine
+    cluster plugstack
+    script "$PREFIX/bin/pbcast stage $bundle || exit 3
+root=\$(echo /dev/shm/pbcast-\$(id -u)/\$SLURM_JOB_ID/*.manifest); root=\${root%.manifest}
+srun sh -c 'PBCAST_ROOT=\$0 \$0/bin/hello' \$root"
+    batch -N4
+    expect_rc 0 && expect_count 4 "mine from /dev/shm/pbcast-" && expect_count 1 "pbcast: staged 1 bundle" && no_own_store || return
+    batch -N1
+    expect_rc 0 && expect_count 1 "mine from" && no_own_store || return
+    set_up
+}
+
+test_pbcast_stage_removes_after_scancel_and_keeps_jobs_apart() {
+    local job other
+    simple_bundle mine
+    cluster plugstack
+    script "$PREFIX/bin/pbcast stage $bundle && touch $udir/staged-\$SLURM_JOB_ID; sleep 600"
+    chmod 777 "$dir"
+    job=$(as_user sbatch --parsable -N4 --overcommit --oversubscribe -o /dev/null "$script")
+    for _ in $(seq 100); do [[ -e $dir/staged-$job ]] && break; sleep 0.1; done
+    [[ -e $dir/staged-$job ]] || fail "job $job has not staged" || return
+    cluster exec n3 sh -c "ls -d /dev/shm/pbcast-*/$job/*.manifest" >/dev/null || fail "nothing on n3" || return
+    as_user scancel "$job"
+    idle || return
+    no_own_store || return
+    # two at a time on one node
+    job=$(as_user sbatch --parsable -N1 -n1 -w n2 -o /dev/null "$script")
+    other=$(as_user sbatch --parsable -N1 -n1 -w n2 -o /dev/null "$script")
+    for _ in $(seq 100); do [[ -e $dir/staged-$job && -e $dir/staged-$other ]] && break; sleep 0.1; done
+    as_user scancel "$job"
+    for _ in $(seq 100); do as_user squeue -hj "$job" 2>/dev/null | grep -q . || break; sleep 0.1; done
+    cluster exec n2 sh -c "ls -d /dev/shm/pbcast-*/$other/*.manifest" >/dev/null || fail "the other job's tree has gone" || return
+    ! cluster exec n2 sh -c "ls -d /dev/shm/pbcast-*/$job" >/dev/null 2>&1 || fail "the tree of the job that has ended is there" || return
+    as_user scancel "$other"
+    no_own_store || return
+    set_up
+}
+
+test_pbcast_stage_fails_as_the_agents_do() {
+    simple_bundle mine
+    cluster plugstack
+    script "$PREFIX/bin/pbcast stage /shared/missing.tar; echo status=\$?"
+    batch -N2
+    expect_count 1 "pbcast: error: " && expect_out "/shared/missing.tar" && expect_out status=3 && no_own_store || return
+    capture "$PREFIX/bin/pbcast" stage "$bundle"
+    expect_rc 2 && expect_out "not in the script of a Slurm job" || return
+    set_up
+}
+
 # ---- layers ----
 
 # layers: $tier1 (a tree of all kinds), $app (bin/hello says one), $app2 (says two), as a tree of $udir.
@@ -387,7 +449,7 @@ srun --pbcast-bundle=$tier1,$app2 hello
 srun --pbcast-bundle=$tier1,$app2,$app hello
 srun --pbcast-bundle=$tier1,$app2 sh -c 'cp -r --preserve=mode,timestamps \$PBCAST_ROOT /tmp/c && bash \$1/fingerprint /tmp/c; rm -rf /tmp/c' sh $udir
 srun --pbcast-bundle=$tier1 hello"
-    sed -i 's/\\\$/$/g' "$SHARED/home/alice/${script##*/}"
+    sed -i 's/\\$/$/g' "$SHARED/home/alice/${script##*/}"
     batch -N4
     # without names of one file, of which there are more: the trees share them
     cp -r --preserve=mode,timestamps "$dir/whole-two" "$dir/want"
@@ -415,7 +477,7 @@ for i in \$(seq 300); do [ -e /tmp/go ] && break; sleep 0.1; done; stat -c \"%n 
 srun --overlap sh -c 'for i in \$(seq 300); do [ -e /tmp/ready ] && break; sleep 0.1; done'
 srun --overlap --pbcast-bundle=$tier1,$app sh -c 'hello; : >/tmp/go'
 wait"
-    sed -i 's/\\\$/$/g; s/\\"/"/g' "$SHARED/home/alice/${script##*/}"
+    sed -i 's/\\$/$/g; s/\\"/"/g' "$SHARED/home/alice/${script##*/}"
     batch -N4
     expect_rc 0 && expect_count 4 "base from" && expect_count 4 "one from" && expect_out "(1 new)" && nothing_left
 }

@@ -1,0 +1,250 @@
+/* pbcast stage: the agents in one line of a job script, for a Slurm without the plugin. */
+#include "bundle.h"
+#include "command.h"
+#include "site.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <spawn.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char **environ;
+
+#define TRIES     3
+#define WORDS_MAX (64 + PBC_BUNDLES_MAX)
+
+static const char usage[] =
+    "usage: pbcast stage [OPTION...] BUNDLE...\n"
+    "\n"
+    "In a job script, without pbcast's plugin: stage BUNDLEs on all nodes of the job, and remove\n"
+    "them when the job ends, also by scancel. Then:\n"
+    "\n"
+    "    eval \"$(pbcast env)\"\n"
+    "\n"
+    "  -m, --mpi TYPE     of the staging step (pmix)\n"
+    "  -k, --keep         remove nothing\n"
+    "  -v, --verbose N    0 errors, 1 summary (default), 2 phases\n"
+    "  -h, --help\n"
+    "\n"
+    "BUNDLE is as for pbcast-stage(1), whose exit status this has. The trees are in\n"
+    "/dev/shm/pbcast-<uid>/<job> on each node.\n";
+
+static const struct option options[] = {
+    {"mpi", required_argument, NULL, 'm'},
+    {"keep", no_argument, NULL, 'k'},
+    {"verbose", required_argument, NULL, 'v'},
+    {"help", no_argument, NULL, 'h'},
+    {0},
+};
+
+struct request {
+    char agent[PBC_PATH_MAX]; /* beside this program, else by PATH */
+    const char *mpi;
+    const char *verbose;
+    int keep;
+    unsigned long nodes;
+    unsigned long job;
+    int count;
+    char **bundle;
+};
+
+struct words {
+    char *word[WORDS_MAX];
+    size_t count;
+    int failed;
+};
+
+static void __attribute__((format(printf, 2, 3))) add(struct words *w, const char *fmt, ...)
+{
+    va_list ap;
+
+    if (w->failed || w->count + 1 >= WORDS_MAX) {
+        w->failed = 1;
+        return;
+    }
+    va_start(ap, fmt);
+    if (vasprintf(&w->word[w->count], fmt, ap) < 0) {
+        w->word[w->count] = NULL;
+        w->failed = 1;
+    } else {
+        w->word[++w->count] = NULL;
+    }
+    va_end(ap);
+}
+
+static void forget(struct words *w)
+{
+    for (size_t i = 0; i < w->count; i++)
+        free(w->word[i]);
+}
+
+/* A step with one task on each node of the job, beside whatever runs there. */
+static void add_srun(struct words *w, const struct request *q, const char *name, const char *mpi)
+{
+    add(w, "srun");
+    add(w, "--nodes=%lu", q->nodes);
+    add(w, "--ntasks=%lu", q->nodes);
+    add(w, "--ntasks-per-node=1");
+    add(w, "--overlap");
+    add(w, "--mem=0");
+    add(w, "--gres=none");
+    add(w, "--cpu-bind=quiet,none");
+    add(w, "--mpi=%s", mpi);
+    add(w, "--input=none");
+    add(w, "--job-name=%s", name);
+    add(w, "--kill-on-bad-exit=0");
+    add(w, "--wait=0");
+}
+
+/* Its pid, or -1. `quiet`: its output goes nowhere. */
+static pid_t start(struct words *w, int quiet, struct pbc_error *err)
+{
+    posix_spawn_file_actions_t actions;
+    pid_t pid = -1;
+    int rc;
+
+    if (w->failed)
+        return pbc_fail(err, PBC_EXIT_FAILED, "no memory");
+    posix_spawn_file_actions_init(&actions);
+    if (quiet) {
+        posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+        posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
+        posix_spawn_file_actions_adddup2(&actions, 1, 2);
+    }
+    rc = posix_spawnp(&pid, w->word[0], &actions, NULL, w->word, environ);
+    posix_spawn_file_actions_destroy(&actions);
+    if (rc == 0)
+        return pid;
+    errno = rc;
+    return pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot start %s", w->word[0]);
+}
+
+/* One try: the exit status of the agents, or -1. */
+static int stage(const struct request *q, unsigned attempt, struct pbc_error *err)
+{
+    struct words w = {.count = 0};
+    int status = 0;
+    pid_t pid;
+
+    if (q->nodes > 1)
+        add_srun(&w, q, "pbcast", q->mpi);
+    add(&w, "%s", q->agent);
+    add(&w, "--job");
+    add(&w, "%lu", q->job);
+    add(&w, "--verbose");
+    add(&w, "%s", q->verbose);
+    if (attempt > 0) {
+        add(&w, "--pause");
+        add(&w, "%u", attempt * 1500);
+    }
+    add(&w, "--");
+    for (int i = 0; i < q->count; i++)
+        add(&w, "%s", q->bundle[i]);
+    pid = start(&w, 0, err);
+    forget(&w);
+    if (pid < 0)
+        return -1;
+    while (waitpid(pid, &status, 0) < 0) {
+        if (errno != EINTR)
+            return pbc_fail_errno(err, PBC_EXIT_FAILED, "waiting for the staging step");
+    }
+    return WIFEXITED(status) ? WEXITSTATUS(status) : PBC_EXIT_FAILED;
+}
+
+/* A step that waits for the job's end. Slurm ends it with SIGTERM, after the script as well as on
+ * scancel, and gives it KillWait seconds: a trap in the script would come too late to start
+ * anything on the other nodes. */
+static int keep_watch(const struct request *q, struct pbc_error *err)
+{
+    struct words w = {.count = 0};
+    pid_t pid;
+
+    add_srun(&w, q, "pbcast-purge", "none");
+    add(&w, "--quiet");
+    add(&w, "sh");
+    add(&w, "-c");
+    add(&w,
+        "d=/dev/shm/pbcast-%u; p() { kill $s; rm -rf $d/%lu || { chmod -R u+rwX $d/%lu; rm -rf "
+        "$d/%lu; }; rmdir $d; exit 0; }; trap p TERM INT HUP; "
+        "while :; do sleep 1000 & s=$!; wait $s; done",
+        (unsigned)geteuid(), q->job, q->job, q->job);
+    pid = start(&w, 1, err);
+    forget(&w);
+    return pid < 0 ? -1 : 0;
+}
+
+/* pbcast-stage is installed beside pbcast. */
+static void find_agent(char out[PBC_PATH_MAX])
+{
+    ssize_t n = readlink("/proc/self/exe", out, PBC_PATH_MAX - 32);
+    char *slash;
+
+    if (n > 0) {
+        out[n] = '\0';
+        slash = strrchr(out, '/');
+        strcpy(slash + 1, "pbcast-stage");
+        if (access(out, X_OK) == 0)
+            return;
+    }
+    strcpy(out, "pbcast-stage");
+}
+
+static int of_job(struct request *q)
+{
+    const char *job = getenv("SLURM_JOB_ID"), *nodes = getenv("SLURM_JOB_NUM_NODES");
+
+    return job != NULL && nodes != NULL && pbc_parse_number(job, 1, UINT32_MAX, &q->job) == 0 &&
+                   pbc_parse_number(nodes, 1, 1u << 20, &q->nodes) == 0
+               ? 0
+               : -1;
+}
+
+int pbc_cmd_stage(int argc, char *argv[])
+{
+    struct request q = {.mpi = "pmix", .verbose = "1"};
+    struct pbc_error err;
+    int c, rc = PBC_EXIT_AGAIN;
+
+    optind = 1;
+    while ((c = getopt_long(argc, argv, "+m:kv:h", options, NULL)) != -1) {
+        switch (c) {
+        case 'm':
+            q.mpi = optarg;
+            break;
+        case 'k':
+            q.keep = 1;
+            break;
+        case 'v':
+            q.verbose = optarg;
+            break;
+        case 'h':
+            fputs(usage, stdout);
+            return PBC_EXIT_OK;
+        default:
+            return PBC_EXIT_USAGE; /* getopt has said why */
+        }
+    }
+    if (optind == argc)
+        return pbc_complain_usage("stage", "no BUNDLE");
+    if (of_job(&q) < 0)
+        return pbc_complain_usage("stage", "not in the script of a Slurm job (SLURM_JOB_ID, "
+                                           "SLURM_JOB_NUM_NODES)");
+    q.bundle = argv + optind;
+    q.count = argc - optind;
+    find_agent(q.agent);
+    /* Before anything is there to be removed. */
+    if (!q.keep && keep_watch(&q, &err) < 0)
+        return pbc_complain(&err);
+    for (unsigned i = 0; i < TRIES && rc == PBC_EXIT_AGAIN; i++) {
+        rc = stage(&q, i, &err);
+        if (rc < 0)
+            return pbc_complain(&err);
+    }
+    return rc;
+}
