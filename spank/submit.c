@@ -182,8 +182,8 @@ static char *element(enum part part, const struct ask *ask, struct pbc_error *er
     return word;
 }
 
-/* Resolve and look at the whole list. */
-static int look(const char *list, int from_job, struct pbc_error *err)
+/* Resolve and look at the whole list, in which the first `count` are the user's. */
+static int look(const char *list, size_t count, int from_job, struct pbc_error *err)
 {
     struct pbc_where_from from = {
         .job = from_job, .partition = request.in_job ? getenv("SLURM_JOB_PARTITION") : NULL};
@@ -191,6 +191,13 @@ static int look(const char *list, int from_job, struct pbc_error *err)
     pbc_bundles_free(&request.bundles);
     if (pbc_bundles_parse(list, &request.bundles, err) < 0)
         return -1;
+    for (size_t i = 0; i < count; i++) {
+        if (request.bundles.item[i].kind != PBC_BUNDLE_ARCHIVE)
+            return pbc_fail(err, PBC_EXIT_USAGE,
+                            "directory %s in the list of bundles: give it with --pbcast-mirror or "
+                            "--pbcast-userbase",
+                            request.bundles.item[i].path);
+    }
     request.bundles.pack_max = request.site.mirror_max;
     return pbc_resolve(&request.bundles, &request.site, &from, err) < 0 ||
                    pbc_bundles_probe(&request.bundles, err) < 0
@@ -222,14 +229,7 @@ static int prepare(const struct ask ask[PARTS], const char *profile, struct pbc_
         whole = pbc_join_lists(text[LIST], text[USERBASE], text[MIRROR], &failed);
         /* An empty list is for the parser to refuse. */
         rc = failed ? pbc_fail(err, PBC_EXIT_FAILED, "no memory")
-                    : look(whole != NULL ? whole : "", ask[LIST].from_job, err);
-    }
-    for (size_t i = 0; i < count[LIST] && rc == 0; i++) {
-        if (request.bundles.item[i].kind != PBC_BUNDLE_ARCHIVE)
-            rc = pbc_fail(err, PBC_EXIT_USAGE,
-                          "directory %s in the list of bundles: give it with --pbcast-mirror or "
-                          "--pbcast-userbase",
-                          request.bundles.item[i].path);
+                    : look(whole != NULL ? whole : "", count[LIST], ask[LIST].from_job, err);
     }
     for (int i = 0; i < PARTS && rc == 0; i++) {
         free(text[i]);

@@ -45,9 +45,9 @@ static const char *make_app(struct nodes *n, const char *name, const char *text)
 
 /* The tree in words. A file whose other names are in another tree is "is" itself: that is left out.
  */
-static char *words_of(const struct nodes *n, unsigned node, const struct run_options *o)
+static char *words_at(const char *tree)
 {
-    char *words = tree_words(node_tree(n, node, o->bundles));
+    char *words = tree_words(tree);
     char *end = words;
 
     for (char *line = words; *line != '\0';) {
@@ -66,6 +66,11 @@ static char *words_of(const struct nodes *n, unsigned node, const struct run_opt
     }
     *end = '\0';
     return words;
+}
+
+static char *words_of(const struct nodes *n, unsigned node, const struct run_options *o)
+{
+    return words_at(node_tree(n, node, o->bundles));
 }
 
 static char *manifest_of(const struct nodes *n, unsigned node, const struct run_options *o)
@@ -282,6 +287,51 @@ static void files_that_hold_the_path_of_the_tree_get_the_new_one(void **state)
     }
 }
 
+/* ---- directories ---- */
+
+#ifdef PBC_HAVE_PACK
+static void a_directory_is_packed_on_the_way_and_over_what_is_there(void **state)
+{
+    struct nodes *n = *state;
+    struct run_options one = {0}, both = {0};
+    char word[4200], *got;
+    struct run r;
+
+    one.bundles[0] = both.bundles[0] = make_tree_bundle(n, "source", "one.tgz", "-z");
+    make_dir(in(n->dir, "app"), 0755);
+    shell(in(n->dir, "app"), "mkdir app d; echo one >app/main.py; ln -s app/main.py l; "
+                             "head -c 3000000 /dev/urandom >d/large; ln d/large d/again; "
+                             "chmod 755 d/large; touch -d @1000000000 d/large; : >'a b'");
+    snprintf(word, sizeof(word), "mirror:%s", in(n->dir, "app"));
+    both.bundles[1] = word;
+    run_all(n, &r, 4, &one);
+    run_all(n, &r, 4, &both);
+    assert_run(&r, 0, "staged 2 bundles (1 new), ");
+    shell(n->dir, "cp -a source want && cp -a app/. want/");
+    for (unsigned k = 0; k < 4; k++)
+        same_words(words_of(n, k, &both), words_at(in(n->dir, "want")));
+    run_all(n, &r, 4, &both);
+    assert_run(&r, 0, "2 bundles already staged on 4 nodes");
+    shell(in(n->dir, "app"), "echo two >app/main.py");
+    run_all(n, &r, 4, &both);
+    assert_run(&r, 0, "staged 2 bundles (1 new), ");
+    got = slurp(in(node_tree(n, 3, both.bundles), "app/main.py"));
+    assert_string_equal(got, "two\n");
+    free(got);
+    /* what the packer refuses */
+    shell(in(n->dir, "app"), "ln -s ../../x out");
+    run_all(n, &r, 4, &both);
+    assert_run(&r, PBC_EXIT_REFUSED, "app: ");
+    shell(in(n->dir, "app"), "rm out; mkfifo f");
+    run_all(n, &r, 4, &both);
+    assert_run(&r, PBC_EXIT_REFUSED, "f is a device, fifo or socket");
+    both.args = "--max-pack 1M";
+    shell(in(n->dir, "app"), "rm f; echo 3 >app/main.py");
+    run_all(n, &r, 4, &both);
+    assert_run(&r, PBC_EXIT_REFUSED, "more than the 1.0 MiB");
+}
+#endif
+
 /* ---- what users may have put into the tree ---- */
 
 static int copy(const char *dir, struct pbc_error *err)
@@ -353,6 +403,9 @@ int main(void)
         TEST(with_a_node_that_has_nothing_the_whole_is_sent),
         TEST(a_failure_leaves_the_first_set_as_it_was),
         TEST(files_that_hold_the_path_of_the_tree_get_the_new_one),
+#ifdef PBC_HAVE_PACK
+        TEST(a_directory_is_packed_on_the_way_and_over_what_is_there),
+#endif
         TEST(odd_names_links_and_modes_are_taken_over),
         TEST(what_no_bundle_brings_is_left_out_or_refused),
     };

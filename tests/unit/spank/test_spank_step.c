@@ -375,6 +375,38 @@ static void bundles_that_have_gone(void **state)
     assert_logged("a.tar.gz");
 }
 
+static void another_profile_than_that_of_the_set(void **state)
+{
+    (void)state;
+    manifest(SET);
+    fake_setenv("SLURM_PBCAST_SET", SET);
+    fake_setenv("SLURM_PBCAST_ENV", "none");
+    fake_setenv("PATH", "/usr/bin");
+    assert_int_equal(task(), 0);
+    assert_string_equal(fake_getenv("PATH"), "/usr/bin");
+    assert_non_null(fake_getenv("PBCAST_ROOT"));
+    fake_setenv("SLURM_PBCAST_ENV", "r");
+    assert_int_equal(task(), -1);
+    assert_logged("the profile is r, but the tree has not");
+    fake_setenv("SLURM_PBCAST_ENV", "cobol");
+    assert_int_equal(task(), -1);
+    assert_logged("SLURM_PBCAST_ENV=cobol is no profile");
+}
+
+static void a_script_with_a_directory_alone(void **state)
+{
+    char word[8400];
+
+    batch(state);
+    fake_setenv("SLURM_PBCAST_BUNDLES", NULL);
+    make_dir(in(*state, "app"), 0755);
+    snprintf(word, sizeof(word), "mirror:%s/app", (const char *)*state);
+    fake_setenv("SLURM_PBCAST_MIRROR", word);
+    assert_int_equal(task(), 0);
+    assert_int_equal(step.calls, 1);
+    assert_null(fake_getenv("SLURM_PBCAST_BUNDLES"));
+}
+
 static void the_pins_of_a_script_are_the_catalogues(void **state)
 {
     static const char pin[] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
@@ -454,6 +486,8 @@ int main(void)
         cmocka_unit_test_setup(the_script_does_not_start_when_staging_fails, setup),
         cmocka_unit_test_setup(the_script_does_not_start_without_a_manifest, setup),
         cmocka_unit_test_setup(bundles_that_have_gone, setup),
+        cmocka_unit_test_setup(another_profile_than_that_of_the_set, setup),
+        cmocka_unit_test_setup(a_script_with_a_directory_alone, setup),
         cmocka_unit_test_setup(the_pins_of_a_script_are_the_catalogues, setup),
         cmocka_unit_test_setup(node_lists_that_are_none, setup),
     };

@@ -26,10 +26,14 @@ static struct {
     uint32_t job, count;
     char set[PBC_SET_ID_LEN + 1], nodes[64], first[PBC_PATH_MAX], conf[64];
     char digest[PBC_DIGEST_LEN + 1];
+    size_t bundles;
+    char list[16384];
 } step;
 
 int pbc_launch(const struct pbc_launch *l, struct pbc_error *err)
 {
+    char *list;
+
     step.calls++;
     step.in_client = l->in_client;
     step.verbose = l->verbose;
@@ -39,6 +43,10 @@ int pbc_launch(const struct pbc_launch *l, struct pbc_error *err)
     strcpy(step.nodes, l->nodes);
     strcpy(step.first, l->bundles->item[0].path);
     strcpy(step.digest, l->bundles->item[0].digest);
+    step.bundles = l->bundles->count;
+    list = pbc_bundles_format(l->bundles, err);
+    snprintf(step.list, sizeof(step.list), "%s", list);
+    free(list);
     strcpy(step.conf, l->slurm_conf != NULL ? l->slurm_conf : "");
     return step.rc == 0 ? 0 : pbc_fail(err, PBC_EXIT_NOSPACE, "node n2: no space");
 }
@@ -413,6 +421,75 @@ static void heterogeneous_jobs(void **state)
     assert_log_lines(2);
 }
 
+/* ---- directories and profiles ---- */
+
+static void directories_come_last(void **state)
+{
+    char want[8400];
+
+    make_dir(in(*state, "app"), 0755);
+    make_file(in(*state, "app/main.py"), "x", 1);
+    make_dir(in(*state, "base"), 0755);
+    make_dir(in(*state, "base/lib"), 0755);
+    make_dir(in(*state, "base/lib/python3.11"), 0755);
+    assert_int_equal(chdir(*state), 0);
+    setenv("PBCAST_BUNDLE", "a.tar.gz", 1);
+    setenv("PBCAST_MIRROR", "app:main.py", 1);
+    setenv("PBCAST_USERBASE", "yes", 1);
+    setenv("PYTHONUSERBASE", "base", 1);
+    setenv("PBCAST_ENV", "generic", 1);
+    assert_int_equal(options_hook(), 0);
+    assert_string_equal(getenv("SLURM_PBCAST_BUNDLES"), in(*state, "a.tar.gz"));
+    snprintf(want, sizeof(want), "userbase:%s/base", (const char *)*state);
+    assert_string_equal(getenv("SLURM_PBCAST_USERBASE"), want);
+    snprintf(want, sizeof(want), "mirror:%s/app:main.py", (const char *)*state);
+    assert_string_equal(getenv("SLURM_PBCAST_MIRROR"), want);
+    assert_string_equal(getenv("SLURM_PBCAST_ENV"), "generic");
+    assert_int_equal(pbc_submit_stage(SP), 0);
+    assert_int_equal(step.bundles, 3);
+    snprintf(want, sizeof(want), "%s,userbase:%s/base,mirror:%s/app:main.py",
+             in(*state, "a.tar.gz"), (const char *)*state, (const char *)*state);
+    assert_string_equal(step.list, want);
+
+    /* an srun of the job, from elsewhere, with another application */
+    setenv("SLURM_JOB_ID", "7", 1);
+    unsetenv("PYTHONUSERBASE");
+    assert_int_equal(chdir("/"), 0);
+    assert_int_equal(options_hook(), 0);
+    assert_int_equal(pbc_submit_stage(SP), 0);
+    assert_string_equal(step.list, want);
+    /* none takes all along */
+    unsetenv("SLURM_PBCAST_BUNDLES");
+    setenv("PBCAST_BUNDLE", "none", 1);
+    assert_int_equal(options_hook(), 0);
+    assert_forgotten();
+    assert_null(getenv("SLURM_PBCAST_MIRROR"));
+    assert_null(getenv("SLURM_PBCAST_USERBASE"));
+    assert_log_lines(0);
+}
+
+static void directories_that_are_refused(void **state)
+{
+    static const char *const table[][3] = {
+        {"PBCAST_MIRROR", "/nonexistent", "/nonexistent"},
+        {"PBCAST_MIRROR", "/etc:../usr", "is no part of a directory"},
+        {"PBCAST_MIRROR", "/a,b", "has a comma"},
+        {"PBCAST_USERBASE", "/etc", "has no lib/pythonX.Y"},
+        {"PBCAST_BUNDLE", "mirror:/etc/ssl", "give it with --pbcast-mirror"},
+        {"PBCAST_ENV", "cobol", "is no profile"},
+    };
+
+    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+        fake_setup(NULL);
+        setenv("PBCAST_BUNDLE", in(*state, "a.tar.gz"), 1);
+        setenv(table[i][0], table[i][1], 1);
+        assert_int_equal(options_hook(), -1);
+        assert_log_lines(1);
+        assert_logged(table[i][2]);
+        assert_null(getenv("SLURM_PBCAST_BUNDLES"));
+    }
+}
+
 /* ---- the site's catalogue ---- */
 
 #define PIN "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
@@ -562,6 +639,8 @@ int main(void)
         cmocka_unit_test_setup(a_job_in_a_job_leaves_the_tree, setup),
         cmocka_unit_test_setup(none_leaves_the_tree, setup),
         cmocka_unit_test_setup(heterogeneous_jobs, setup),
+        cmocka_unit_test_setup(directories_come_last, setup),
+        cmocka_unit_test_setup(directories_that_are_refused, setup),
         cmocka_unit_test_setup(names_of_the_catalogue, setup),
         cmocka_unit_test_setup(the_sites_default, setup),
         cmocka_unit_test_setup(the_option_before_all, setup),
