@@ -2,10 +2,12 @@
 #include "bundle.h"
 #include "command.h"
 #include "site.h"
+#include "store.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -36,18 +38,18 @@ static const char usage[] =
     "/dev/shm/pbcast-<uid>/<job> on each node.\n";
 
 static const struct option options[] = {
-    {"mpi", required_argument, NULL, 'm'},
-    {"keep", no_argument, NULL, 'k'},
-    {"verbose", required_argument, NULL, 'v'},
-    {"help", no_argument, NULL, 'h'},
-    {0},
+    {"mpi", required_argument, NULL, 'm'},     {"keep", no_argument, NULL, 'k'},
+    {"verbose", required_argument, NULL, 'v'}, {"help", no_argument, NULL, 'h'},
+    {"watch", no_argument, NULL, 'w'},         {0},
 };
 
 struct request {
+    char self[PBC_PATH_MAX];
     char agent[PBC_PATH_MAX]; /* beside this program, else by PATH */
     const char *mpi;
     const char *verbose;
     int keep;
+    int watch;
     unsigned long nodes;
     unsigned long job;
     int count;
@@ -167,32 +169,48 @@ static int keep_watch(const struct request *q, struct pbc_error *err)
 
     add_srun(&w, q, "pbcast-purge", "none");
     add(&w, "--quiet");
-    add(&w, "sh");
-    add(&w, "-c");
-    add(&w,
-        "d=/dev/shm/pbcast-%u; p() { kill $s; rm -rf $d/%lu || { chmod -R u+rwX $d/%lu; rm -rf "
-        "$d/%lu; }; rmdir $d; exit 0; }; trap p TERM INT HUP; "
-        "while :; do sleep 1000 & s=$!; wait $s; done",
-        (unsigned)geteuid(), q->job, q->job, q->job);
+    add(&w, "%s", q->self);
+    add(&w, "stage");
+    add(&w, "--watch");
     pid = start(&w, 1, err);
     forget(&w);
     return pid < 0 ? -1 : 0;
 }
 
-/* pbcast-stage is installed beside pbcast. */
-static void find_agent(char out[PBC_PATH_MAX])
+/* That step, on each node. */
+static int watch(const struct request *q)
 {
-    ssize_t n = readlink("/proc/self/exe", out, PBC_PATH_MAX - 32);
-    char *slash;
+    char store[64];
+    struct pbc_error err;
+    sigset_t set;
 
-    if (n > 0) {
-        out[n] = '\0';
-        slash = strrchr(out, '/');
-        strcpy(slash + 1, "pbcast-stage");
-        if (access(out, X_OK) == 0)
-            return;
-    }
-    strcpy(out, "pbcast-stage");
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    while (sigwaitinfo(&set, NULL) < 0)
+        continue;
+    snprintf(store, sizeof(store), "/dev/shm/pbcast-%u", (unsigned)geteuid());
+    if (pbc_store_purge(store, (uint32_t)q->job, &err) < 0)
+        return pbc_complain(&err);
+    (void)rmdir(store); /* unless another job of the user is here */
+    return PBC_EXIT_OK;
+}
+
+/* This program, and pbcast-stage, which is installed beside it. */
+static void find_programs(struct request *q)
+{
+    ssize_t n = readlink("/proc/self/exe", q->self, sizeof(q->self) - 32);
+
+    q->self[n > 0 ? n : 0] = '\0';
+    if (n <= 0)
+        strcpy(q->self, "pbcast");
+    strcpy(q->agent, q->self);
+    if (n > 0)
+        strcpy(strrchr(q->agent, '/') + 1, "pbcast-stage");
+    if (n <= 0 || access(q->agent, X_OK) != 0)
+        strcpy(q->agent, "pbcast-stage");
 }
 
 static int of_job(struct request *q)
@@ -223,6 +241,9 @@ int pbc_cmd_stage(int argc, char *argv[])
         case 'v':
             q.verbose = optarg;
             break;
+        case 'w': /* for our own use */
+            q.watch = 1;
+            break;
         case 'h':
             fputs(usage, stdout);
             return PBC_EXIT_OK;
@@ -230,14 +251,16 @@ int pbc_cmd_stage(int argc, char *argv[])
             return PBC_EXIT_USAGE; /* getopt has said why */
         }
     }
-    if (optind == argc)
+    if (optind == argc && !q.watch)
         return pbc_complain_usage("stage", "no BUNDLE");
     if (of_job(&q) < 0)
         return pbc_complain_usage("stage", "not in the script of a Slurm job (SLURM_JOB_ID, "
                                            "SLURM_JOB_NUM_NODES)");
+    if (q.watch)
+        return watch(&q);
     q.bundle = argv + optind;
     q.count = argc - optind;
-    find_agent(q.agent);
+    find_programs(&q);
     /* Before anything is there to be removed. */
     if (!q.keep && keep_watch(&q, &err) < 0)
         return pbc_complain(&err);

@@ -364,7 +364,7 @@ no_own_store() {
     local node left
     idle || return 1
     for node in $(node_list); do
-        left=$(cluster exec "$node" sh -c 'ls -d /dev/shm/pbcast-* 2>/dev/null; pgrep -f "[s]leep 1000"')
+        left=$(cluster exec "$node" sh -c 'ls -d /dev/shm/pbcast-* 2>/dev/null; pgrep -f "stage [-]-watch"')
         [[ -z $left ]] || fail "left on $node: $left" || return 1
     done
 }
