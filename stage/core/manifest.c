@@ -191,7 +191,7 @@ static int read_bundle(struct pbc_manifest *m, char *value)
     if (value == NULL || !is_digest(digest) || read_u64(bytes, &b->bytes) < 0 ||
         read_u64(files, &b->files) < 0 || !is_path(value))
         return bad(EINVAL);
-    memcpy(b->digest, digest, sizeof(b->digest));
+    strcpy(b->digest, digest); /* of that length, or shorter */
     if (copy(&b->path, value) < 0)
         return -1;
     m->nbundles++;
