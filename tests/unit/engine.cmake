@@ -55,7 +55,7 @@ endforeach()
 add_executable(pbcast-stage-hasty engine_agent.c ${PROJECT_SOURCE_DIR}/stage/run_feed.c)
 target_compile_definitions(pbcast-stage-hasty PRIVATE LAG_BYTES=1 LAG_MS=1 LAG_RATIO=0 LAG_TIMES=1)
 target_link_libraries(pbcast-stage-hasty PRIVATE pbc_engine pbc_flags)
-foreach(what feed forged losses refused_runs runs)
+foreach(what feed losses refused_runs runs)
     set(name hasty_${what})
     pbc_unit_test(engine_${name} FILE engine_${what} SOURCES engine_nodes.c engine_proxy.c
                   LIBRARIES pbc_engine_test_support)
