@@ -230,13 +230,19 @@ int pbc_fifo_push_first(struct pbc_fifo *f, struct pbc_chunk *c)
 
 int pbc_fifo_copy(struct pbc_fifo *to, struct pbc_fifo *from)
 {
-    int rc = 0;
+    /* Never both locks at once: another may copy the other way. */
+    for (size_t i = 0;; i++) {
+        struct pbc_chunk *c = NULL;
 
-    pthread_mutex_lock(&from->lock);
-    for (size_t i = 0; rc == 0 && i < from->count; i++)
-        rc = pbc_fifo_push(to, pbc_chunk_ref(from->ring[(from->head + i) % from->size]));
-    pthread_mutex_unlock(&from->lock);
-    return rc;
+        pthread_mutex_lock(&from->lock);
+        if (i < from->count)
+            c = pbc_chunk_ref(from->ring[(from->head + i) % from->size]);
+        pthread_mutex_unlock(&from->lock);
+        if (c == NULL)
+            return 0;
+        if (pbc_fifo_push(to, c) != 0)
+            return -1;
+    }
 }
 
 /* With the lock held. */
