@@ -152,7 +152,6 @@ static void go_round(struct pbc_run *r, struct pbc_peer *p)
  * nothing of links: it compares those who take with each other. 0: not known. */
 static uint64_t pace(const struct pbc_run *r, uint64_t took_most, uint32_t takers)
 {
-
     if (r->rank == 0)
         return takers > 1 ? took_most : 0;
     return r->feeding.pace / takers;
@@ -415,9 +414,9 @@ void pbc_feed_lost(struct pbc_run *r, struct pbc_peer *p, const struct pbc_error
     if (why->code != PBC_EXIT_PEER)
         pbc_run_fail(r, r->conf->node, why);
     else if (is_from) {
-        pbc_fail(&err, PBC_EXIT_PEER, "lost the connection to %s, which sends to it (%s)", p->node,
-                 why->text);
-        pbc_run_fail(r, r->conf->node, &err);
+        pbc_fail(&r->feeding.lost, PBC_EXIT_PEER,
+                 "lost the connection to %s, which sends to it (%s)", p->node, why->text);
+        r->feeding.lost_at = pbc_now_ms();
     } else {
         pbc_fail(&err, PBC_EXIT_PEER, "its agent has left %s, which sends to it (%s)",
                  r->conf->node, why->text);
@@ -435,6 +434,9 @@ void pbc_feed_look(struct pbc_run *r, uint64_t now)
     if (f->leaf_asked && !keeps(f))
         become_leaf(r);
     look_at_from(r, now);
+    /* Who fed it may have ended for a reason that is still on its way down the tree. */
+    if (f->lost_at != 0 && now >= f->lost_at + PBC_LINGER_MS)
+        pbc_run_fail(r, r->conf->node, &f->lost);
 }
 
 void pbc_feed_release(struct pbc_run *r)

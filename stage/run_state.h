@@ -65,7 +65,9 @@ struct pbc_feeding {
     struct pbc_peer from;
     struct pbc_conn *old; /* of the one before that, to be closed */
     struct pbc_address address;
-    uint64_t moved; /* ms: when it was told to, 0: never */
+    uint64_t moved;        /* ms: when it was told to, 0: never */
+    uint64_t lost_at;      /* ms: when it lost who feeds it, 0: never */
+    struct pbc_error lost; /* and why */
 
     uint64_t paced; /* ms: when the pace of all was last looked at */
     uint64_t pace;  /* bytes/s at which the stream came */
