@@ -3,6 +3,7 @@
 #include "child.h"
 #include "options.h"
 #include "output.h"
+#include "tree.h"
 
 #include <inttypes.h>
 #include <pwd.h>
@@ -213,8 +214,8 @@ char **pbc_launch_env(const struct pbc_launch *l)
 
 unsigned pbc_launch_pause(uint32_t nodes, unsigned attempt)
 {
-    static const unsigned least[PBC_LAUNCH_TRIES] = {300, 1000, 3000};
-    unsigned pause = least[0] + (nodes < 10000 ? nodes : 10000);
+    static const unsigned least[PBC_LAUNCH_TRIES] = {0, 1000, 3000};
+    unsigned pause = pbc_tree_pause(nodes);
 
     for (unsigned i = 1; i <= attempt && i < PBC_LAUNCH_TRIES; i++)
         pause = 2 * pause > least[i] ? 2 * pause : least[i];

@@ -2,6 +2,7 @@
 
 #include "run.h"
 #include "site.h"
+#include "tree.h"
 #include "wire.h"
 
 #include <getopt.h>
@@ -40,7 +41,7 @@ static const char usage[] =
     "  --stall SECONDS    silence after which a node counts as lost (20)\n"
     "  --timeout SECONDS  for the whole (600)\n"
     "  --fence SECONDS    for the nodes to find each other (10 + nodes/100)\n"
-    "  --pause MS         wait before that (300 + 1 per node)\n"
+    "  --pause MS         wait before that (300 + 10 log2(nodes))\n"
     "  --max-size BYTES   unpacked, K M G T allowed; 0 = no limit (64G)\n"
     "  --max-pack BYTES   in a directory that is packed on the fly; 0 = no limit (512M)\n"
     "  --max-entries N    members of all bundles (10000000)\n"
@@ -416,7 +417,7 @@ int pbc_agent_main(int argc, char *argv[], pbc_coord_open *open_many, pbc_source
     }
     (void)pbc_parse_number(env_or("SLURM_STEP_NUM_TASKS", "1"), 1, UINT32_MAX, &tasks);
     if (!o.has_pause)
-        o.pause_ms = 300 + tasks;
+        o.pause_ms = pbc_tree_pause((uint32_t)tasks);
     if ((tasks > 1 ? open_many(&coord, (unsigned)o.pause_ms, &err)
                    : pbc_coord_solo(&coord, &err)) != 0)
         return fail_main(&o, &err);

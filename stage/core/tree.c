@@ -60,6 +60,11 @@ uint32_t pbc_tree_subtree(uint32_t arity, uint32_t size, uint32_t rank)
     return (uint32_t)count;
 }
 
+unsigned pbc_tree_pause(uint32_t size)
+{
+    return 300 + 10 * pbc_tree_depth(2, size);
+}
+
 int pbc_tree_is_above(uint32_t arity, uint32_t above, uint32_t rank)
 {
     uint32_t at = rank;

@@ -30,6 +30,11 @@ uint32_t pbc_tree_subtree(uint32_t arity, uint32_t size, uint32_t rank);
  * 2 for a rate or latency that makes no sense. */
 uint32_t pbc_tree_arity(uint32_t size, uint64_t bytes, uint32_t chunk, double rate, double latency);
 
+/* Milliseconds that an agent of `size` waits after its start before all meet: the slowest of n
+ * starts comes later by log(n), and so does the launch message, which goes down a tree of Slurm's.
+ * See "Slurm's PMIx start-up race" in docs/architecture.md. */
+unsigned pbc_tree_pause(uint32_t size);
+
 /* 1 if `above` is on the way from the root to `rank`, and not `rank` itself. */
 int pbc_tree_is_above(uint32_t arity, uint32_t above, uint32_t rank);
 

@@ -109,7 +109,7 @@ def present(data):
     lost = ", ".join(f"{n} {c}" for n, c in data["lost"].items()) or "none"
     return "\n".join([
         f"{data['nodes']} nodes. Both kinds of PMIx step pause alike before their fence (300 ms and "
-        f"1 ms for each node). Steps that Slurm's PMIx lost and that were repeated: {lost}.", "",
+        f"10 ms for each doubling of them). Steps that Slurm's PMIx lost and that were repeated: {lost}.", "",
         report.table(["", "runs", "wall s", "least-most", "CPU s, all"], rows)]), {}
 
 

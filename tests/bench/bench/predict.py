@@ -103,10 +103,10 @@ def unpack_figures(data):
 
 
 def coded_pause(agent):
-    """(milliseconds, and for each node) that an agent waits before the nodes meet, as its help
-    says; None if it does not."""
+    """(milliseconds, and for each doubling of the nodes) that an agent waits before the nodes meet,
+    as its help says; None if it does not."""
     text = subprocess.run([agent, "--help"], capture_output=True, text=True).stdout
-    got = re.search(r"--pause MS.*\((\d+)(?: \+ (\d+(?:\.\d+)?) per node)?", text)
+    got = re.search(r"--pause MS.*\((\d+)(?: \+ (\d+(?:\.\d+)?) log2\(nodes\))?", text)
     return None if got is None else [int(got.group(1)), float(got.group(2) or 0)]
 
 
@@ -183,7 +183,7 @@ def measure(ctx, data, keep):
 def pause(data, nodes):
     if data["pause"] is None or nodes == 1:
         return 0
-    return (data["pause"][0] + data["pause"][1] * nodes) / 1000
+    return (data["pause"][0] + data["pause"][1] * int(math.log2(nodes))) / 1000
 
 
 def binomial(s, nodes):
@@ -230,7 +230,7 @@ def present(data):
              "the rate of its link.", ""]
     if data["pause"] is not None:
         text += [f"*with pause* adds what the agent waits before the nodes meet, {data['pause'][0]} "
-                 f"ms and {data['pause'][1]:g} ms for each node. What PMIx and srun take is in "
+                 f"ms and {data['pause'][1]:g} ms for each doubling of the nodes. What PMIx and srun take is in "
                  "neither.", ""]
     for s in data["scenarios"]:
         runs = s["runs"]["pbcast"]

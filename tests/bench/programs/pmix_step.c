@@ -3,10 +3,12 @@
  *
  *     srun --mpi=pmix -N48 --ntasks-per-node=1 pmix_step
  *
- * It pauses before it begins, as pbcast-stage does (PBC_PAUSE_MS, default 300 and 1 for each
- * rank): Slurm's PMIx start-up may lose the message of a rank that is faster than its daemons.
+ * It pauses before it begins, as pbcast-stage does (PBC_PAUSE_MS, default by the same
+ * function): Slurm's PMIx start-up may lose the message of a rank that is faster than its daemons.
  * Exit status: 0, 1 failed, 6 the fence did not end in time (run it again).
  */
+#include "tree.h"
+
 #include <pmix.h>
 #include <signal.h>
 #include <stdio.h>
@@ -37,7 +39,8 @@ int main(void)
     pmix_proc_t me, all;
     pmix_status_t rc;
 
-    pause_ms(pause != NULL ? atol(pause) : 300 + (tasks != NULL ? atol(tasks) : 1));
+    pause_ms(pause != NULL ? atol(pause)
+                           : (long)pbc_tree_pause(tasks != NULL ? (uint32_t)atol(tasks) : 1));
     signal(SIGALRM, start_lost);
     alarm(START_SECONDS);
     rc = PMIx_Init(&me, NULL, 0);

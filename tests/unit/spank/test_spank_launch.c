@@ -309,13 +309,14 @@ static void environment_with_another_configuration(void **state)
 static void pauses_grow(void **state)
 {
     (void)state;
-    assert_int_equal(pbc_launch_pause(4, 0), 304);
+    assert_int_equal(pbc_launch_pause(4, 0), 320);
     assert_int_equal(pbc_launch_pause(4, 1), 1000);
     assert_int_equal(pbc_launch_pause(4, 2), 3000);
     for (uint32_t n = 1; n < 5000; n *= 3) {
         assert_true(pbc_launch_pause(n, 0) < pbc_launch_pause(n, 1));
         assert_true(pbc_launch_pause(n, 1) < pbc_launch_pause(n, 2));
     }
+    assert_int_equal(pbc_launch_pause(5310, 0), 420);
     assert_true(pbc_launch_pause(4000000000u, 2) < 600000);
 }
 
@@ -408,7 +409,7 @@ static void again_and_then_success(void **state)
     assert_int_equal(run(state, &err), 0);
     assert_true(ms() - began < 10000);
     assert_string_equal(said, "");
-    assert_non_null(strstr(file_text(in(*state, "tries")), "--pause 303 "));
+    assert_non_null(strstr(file_text(in(*state, "tries")), "--pause 310 "));
     assert_non_null(strstr(file_text(in(*state, "tries")), "--pause 1000 "));
 }
 
