@@ -25,10 +25,10 @@
  * 1/LAG_RATIO of what others would. Whoever goes round a node that takes half has nothing of it:
  * two then share the link that one had. */
 #ifndef LAG_BYTES
-#define LAG_BYTES (4u << 20)
-#define LAG_MS    250
+#define LAG_BYTES (2u << 20)
+#define LAG_MS    100
 #define LAG_RATIO 3
-#define LAG_TIMES 2
+#define LAG_TIMES 3
 #endif
 
 struct pbc_peer *pbc_feed_from(struct pbc_run *r)
