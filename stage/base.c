@@ -1,6 +1,7 @@
 #include "base.h"
 
 #include "beneath.h"
+#include "io.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -37,33 +38,18 @@ static int failed(const struct copy *c, struct pbc_error *err)
 
 /* ---- files that hold the tree's path ---- */
 
-static int write_all(int fd, const char *p, size_t len)
-{
-    while (len > 0) {
-        ssize_t n = write(fd, p, len);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -1;
-        p += n;
-        len -= (size_t)n;
-    }
-    return 0;
-}
-
 static int write_replaced(const struct copy *c, int fd, const char *data, size_t len)
 {
     const char *hit;
 
     while ((hit = memmem(data, len, c->base->old_root, c->rootlen)) != NULL) {
-        if (write_all(fd, data, (size_t)(hit - data)) != 0 ||
-            write_all(fd, c->base->new_root, c->rootlen) != 0)
+        if (pbc_io_write(fd, data, (size_t)(hit - data)) != 0 ||
+            pbc_io_write(fd, c->base->new_root, c->rootlen) != 0)
             return -1;
         len -= (size_t)(hit - data) + c->rootlen;
         data = hit + c->rootlen;
     }
-    return write_all(fd, data, len);
+    return pbc_io_write(fd, data, len);
 }
 
 static int copy_file(const struct copy *c, const char *part, const struct stat *st,

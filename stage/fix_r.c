@@ -1,6 +1,7 @@
 #include "fix_r.h"
 
 #include "bundle.h"
+#include "io.h"
 #include "look.h"
 
 #include <errno.h>
@@ -82,19 +83,13 @@ static int failed(const char *path, struct pbc_error *err)
 static char *read_script(int fd, size_t size)
 {
     char *text = malloc(size + 1);
-    size_t have = 0;
-    ssize_t n = 1;
+    ssize_t n = text == NULL ? -1 : pbc_io_read(fd, text, size);
 
-    while (text != NULL && have < size && n > 0) {
-        n = read(fd, text + have, size - have);
-        if (n > 0)
-            have += (size_t)n;
-    }
-    if (text == NULL || n < 0) {
+    if (n < 0) {
         free(text);
         return NULL;
     }
-    text[have] = '\0';
+    text[n] = '\0';
     return text;
 }
 

@@ -1,5 +1,6 @@
 #include "place.h"
 
+#include "io.h"
 #include "store.h"
 
 #include <dirent.h>
@@ -160,21 +161,6 @@ int pbc_place_begin(struct pbc_place *p, struct pbc_error *err)
     return rc;
 }
 
-static int write_all(int fd, const char *text, size_t len)
-{
-    while (len > 0) {
-        ssize_t n = write(fd, text, len);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -1;
-        text += n;
-        len -= (size_t)n;
-    }
-    return 0;
-}
-
 static int write_manifest(struct pbc_place *p, const struct pbc_manifest *m, struct pbc_error *err)
 {
     char temporary[96];
@@ -189,7 +175,7 @@ static int write_manifest(struct pbc_place *p, const struct pbc_manifest *m, str
     snprintf(name, sizeof(name), "%s.manifest", m->set);
     snprintf(temporary, sizeof(temporary), "%s.manifest", p->incoming);
     fd = openat(p->dirfd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (fd >= 0 && write_all(fd, text, len) == 0 &&
+    if (fd >= 0 && pbc_io_write(fd, text, len) == 0 &&
         renameat(p->dirfd, temporary, p->dirfd, name) == 0)
         rc = 0;
     if (rc != 0) {

@@ -1,8 +1,8 @@
 #include "source.h"
 
+#include "io.h"
 #include "tag.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <sodium.h>
 #include <stdlib.h>
@@ -67,25 +67,16 @@ static int queue_small(struct pbc_source *s, uint8_t type, unsigned bundle, cons
 /* Fill `c` from the file: less than PBC_CHUNK_BYTES only at its end. */
 static ssize_t fill(struct pbc_source *s, int fd, struct pbc_chunk *c)
 {
-    size_t len = 0;
     double start = now();
+    ssize_t len = pbc_io_read(fd, c->data, PBC_CHUNK_BYTES);
 
-    while (len < PBC_CHUNK_BYTES) {
-        ssize_t n = read(fd, c->data + len, PBC_CHUNK_BYTES - len);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -1;
-        if (n == 0)
-            break;
-        len += (size_t)n;
-    }
+    if (len < 0)
+        return -1;
     pthread_mutex_lock(&s->lock);
     s->seconds += now() - start;
-    s->bytes += len;
+    s->bytes += (uint64_t)len;
     pthread_mutex_unlock(&s->lock);
-    return (ssize_t)len;
+    return len;
 }
 
 /* The digest that the site has pinned. Nothing is published before END. */

@@ -1,6 +1,7 @@
 #include "catalog_file.h"
 
 #include "catalog.h"
+#include "io.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,21 +12,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static ssize_t read_some(int fd, void *buf, size_t len)
-{
-    ssize_t n;
-
-    do
-        n = read(fd, buf, len);
-    while (n < 0 && errno == EINTR);
-    return n;
-}
-
 char *pbc_catalog_text(const char *path, size_t *ret_len, struct pbc_error *err)
 {
     char *text = malloc(PBC_CATALOG_MAX + 2);
     int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
-    size_t len = 0;
     ssize_t n = -1;
 
     if (text == NULL) {
@@ -33,12 +23,10 @@ char *pbc_catalog_text(const char *path, size_t *ret_len, struct pbc_error *err)
     } else if (fd < 0) {
         pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot open %s", path);
     } else {
-        while (len <= PBC_CATALOG_MAX &&
-               (n = read_some(fd, text + len, PBC_CATALOG_MAX + 1 - len)) > 0)
-            len += (size_t)n;
+        n = pbc_io_read(fd, text, PBC_CATALOG_MAX + 1);
         if (n < 0)
             pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot read %s", path);
-        else if (len > PBC_CATALOG_MAX)
+        else if (n > PBC_CATALOG_MAX)
             n = pbc_fail(err, PBC_EXIT_FAILED, "%s is longer than %u bytes", path, PBC_CATALOG_MAX);
     }
     if (fd >= 0) {
@@ -47,28 +35,13 @@ char *pbc_catalog_text(const char *path, size_t *ret_len, struct pbc_error *err)
         close(fd);
         errno = saved;
     }
-    if (n != 0) {
+    if (n < 0) {
         free(text);
         return NULL;
     }
-    text[len] = '\0';
-    *ret_len = len;
+    text[n] = '\0';
+    *ret_len = (size_t)n;
     return text;
-}
-
-static int write_all(int fd, const char *text, size_t len)
-{
-    while (len > 0) {
-        ssize_t n = write(fd, text, len);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -1;
-        text += n;
-        len -= (size_t)n;
-    }
-    return 0;
 }
 
 int pbc_catalog_replace(const char *path, const char *text, struct pbc_error *err)
@@ -92,7 +65,7 @@ int pbc_catalog_replace(const char *path, const char *text, struct pbc_error *er
     } else if (fd < 0) {
         pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot make %s", temporary);
     } else {
-        rc = write_all(fd, text, strlen(text)) == 0 && fchmod(fd, mode) == 0 && fsync(fd) == 0 &&
+        rc = pbc_io_write(fd, text, strlen(text)) == 0 && fchmod(fd, mode) == 0 && fsync(fd) == 0 &&
                      rename(temporary, real != NULL ? real : path) == 0
                  ? 0
                  : pbc_fail_errno(err, errno == ENOSPC ? PBC_EXIT_NOSPACE : PBC_EXIT_FAILED,
@@ -140,7 +113,7 @@ int pbc_file_digest(const char *path, char hex[PBC_DIGEST_LEN + 1], struct pbc_e
     if (fd < 0)
         return pbc_fail_errno(err, PBC_EXIT_REFUSED, "cannot open %s", path);
     crypto_generichash_init(&st, NULL, 0, sizeof(digest));
-    while ((n = read_some(fd, block, sizeof(block))) > 0)
+    while ((n = pbc_io_read(fd, block, sizeof(block))) > 0)
         crypto_generichash_update(&st, block, (size_t)n);
     if (n < 0)
         pbc_fail_errno(err, PBC_EXIT_REFUSED, "cannot read %s", path);

@@ -1,6 +1,7 @@
 #include "plan.h"
 
-#include <errno.h>
+#include "io.h"
+
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -309,24 +310,6 @@ int pbc_plan_open(const struct pbc_item *item, struct pbc_error *err)
                     item->source);
 }
 
-static ssize_t read_full(int fd, uint8_t *buf, size_t len, off_t at)
-{
-    size_t done = 0;
-
-    while (done < len) {
-        ssize_t n = pread(fd, buf + done, len - done, at + (off_t)done);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -1;
-        if (n == 0)
-            break;
-        done += (size_t)n;
-    }
-    return (ssize_t)done;
-}
-
 ssize_t pbc_plan_head(const struct pbc_plan *p, const struct pbc_item *item, void *buf, size_t len,
                       struct pbc_error *err)
 {
@@ -340,12 +323,12 @@ ssize_t pbc_plan_head(const struct pbc_plan *p, const struct pbc_item *item, voi
         return (ssize_t)len;
     }
     if (item->spool >= 0) {
-        n = read_full(p->spool, buf, len, (off_t)item->spool);
+        n = pbc_io_pread(p->spool, buf, len, (off_t)item->spool);
     } else {
         fd = pbc_plan_open(item, err);
         if (fd < 0)
             return -1;
-        n = read_full(fd, buf, len, 0);
+        n = pbc_io_pread(fd, buf, len, 0);
         close(fd);
     }
     if (n != (ssize_t)len)

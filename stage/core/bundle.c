@@ -2,6 +2,7 @@
 
 #include "dir.h"
 #include "fnv.h"
+#include "io.h"
 #include "text.h"
 
 #include <errno.h>
@@ -89,24 +90,6 @@ fail:
 }
 
 /* At most `size` bytes from the start of a file. */
-static ssize_t read_head(int fd, unsigned char *buf, size_t size)
-{
-    size_t have = 0;
-
-    while (have < size) {
-        ssize_t n = pread(fd, buf + have, size - have, (off_t)have);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -1;
-        if (n == 0)
-            break;
-        have += (size_t)n;
-    }
-    return (ssize_t)have;
-}
-
 static void set_identity(struct pbc_bundle *b, const struct stat *st)
 {
     b->size = (uint64_t)st->st_size;
@@ -134,7 +117,7 @@ static int probe_open(int fd, struct pbc_bundle *b, struct pbc_error *err)
     if (st.st_size == 0)
         return pbc_fail(err, PBC_EXIT_REFUSED, "bundle %s is empty: was it copied completely?",
                         b->path);
-    n = read_head(fd, head, sizeof(head));
+    n = pbc_io_pread(fd, head, sizeof(head), 0);
     if (n < 0)
         return pbc_fail_errno(err, PBC_EXIT_REFUSED, "cannot read bundle %s", b->path);
     b->format = pbc_format_sniff(head, (size_t)n);

@@ -1,6 +1,8 @@
 /* Reading a manifest from a directory that its user may write. */
 #include "manifest.h"
 
+#include "io.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -12,25 +14,16 @@
 static char *read_text(int fd, size_t size, size_t *ret_len)
 {
     char *text = malloc(size + 1);
-    size_t have = 0;
+    ssize_t n;
 
     if (text == NULL)
         return NULL;
-    /* one byte more than it had, to see that it grows */
-    while (have < size + 1) {
-        ssize_t n = read(fd, text + have, size + 1 - have);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0) {
-            free(text);
-            return NULL;
-        }
-        if (n == 0)
-            break;
-        have += (size_t)n;
+    n = pbc_io_read(fd, text, size + 1); /* one byte more than it had, to see that it grows */
+    if (n < 0) {
+        free(text);
+        return NULL;
     }
-    *ret_len = have;
+    *ret_len = (size_t)n;
     return text;
 }
 
