@@ -193,13 +193,15 @@ static int grow(struct pbc_fifo *f)
     return 0;
 }
 
-int pbc_fifo_push(struct pbc_fifo *f, struct pbc_chunk *c)
+static int add(struct pbc_fifo *f, struct pbc_chunk *c, int in_front)
 {
     int rc = -1;
 
     pthread_mutex_lock(&f->lock);
     if (!f->closed && grow(f) == 0) {
-        f->ring[(f->head + f->count) % f->size] = c;
+        if (in_front)
+            f->head = (f->head + f->size - 1) % f->size;
+        f->ring[(f->head + (in_front ? 0 : f->count)) % f->size] = c;
         f->count++;
         pthread_cond_signal(&f->filled);
         rc = 0;
@@ -208,30 +210,22 @@ int pbc_fifo_push(struct pbc_fifo *f, struct pbc_chunk *c)
     if (rc != 0)
         pbc_chunk_unref(c);
     return rc;
+}
+
+int pbc_fifo_push(struct pbc_fifo *f, struct pbc_chunk *c)
+{
+    return add(f, c, 0);
 }
 
 int pbc_fifo_push_first(struct pbc_fifo *f, struct pbc_chunk *c)
 {
-    int rc = -1;
-
-    pthread_mutex_lock(&f->lock);
-    if (!f->closed && grow(f) == 0) {
-        f->head = (f->head + f->size - 1) % f->size;
-        f->ring[f->head] = c;
-        f->count++;
-        pthread_cond_signal(&f->filled);
-        rc = 0;
-    }
-    pthread_mutex_unlock(&f->lock);
-    if (rc != 0)
-        pbc_chunk_unref(c);
-    return rc;
+    return add(f, c, 1);
 }
 
-int pbc_fifo_copy(struct pbc_fifo *to, struct pbc_fifo *from)
+int pbc_fifo_copy(struct pbc_fifo *to, struct pbc_fifo *from, size_t skip)
 {
     /* Never both locks at once: another may copy the other way. */
-    for (size_t i = 0;; i++) {
+    for (size_t i = skip;; i++) {
         struct pbc_chunk *c = NULL;
 
         pthread_mutex_lock(&from->lock);

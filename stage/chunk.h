@@ -66,9 +66,9 @@ int pbc_fifo_init(struct pbc_fifo *f);
 int pbc_fifo_push(struct pbc_fifo *f, struct pbc_chunk *c);
 /* The same, but it is the next to be taken. */
 int pbc_fifo_push_first(struct pbc_fifo *f, struct pbc_chunk *c);
-/* Add references to all that is in `from` to `to`, in order: -1 without memory. The caller is the
- * only one who takes from `from`. */
-int pbc_fifo_copy(struct pbc_fifo *to, struct pbc_fifo *from);
+/* Add references to all that is in `from`, but for the first `skip`, to `to`, in order: -1 without
+ * memory. The caller is the only one who takes from `from`. */
+int pbc_fifo_copy(struct pbc_fifo *to, struct pbc_fifo *from, size_t skip);
 /* The oldest chunk, waiting for one. NULL once the queue is closed, even if chunks are left. */
 struct pbc_chunk *pbc_fifo_pop(struct pbc_fifo *f);
 /* The oldest chunk or NULL at once. */

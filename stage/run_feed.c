@@ -36,19 +36,6 @@ struct pbc_peer *pbc_feed_from(struct pbc_run *r)
     return r->feeding.moved != 0 ? &r->feeding.from : &r->parent;
 }
 
-static void no_memory(struct pbc_run *r)
-{
-    struct pbc_error err;
-
-    pbc_fail(&err, PBC_EXIT_FAILED, "no memory for a frame");
-    pbc_run_fail(r, r->conf->node, &err);
-}
-
-static int protocol(const char *what, struct pbc_error *err)
-{
-    return pbc_fail(err, PBC_EXIT_PEER, "protocol error: %s", what);
-}
-
 /* --- passing on ---------------------------------------------------------------------------- */
 
 static int gets_stream(const struct pbc_peer *p)
@@ -86,7 +73,7 @@ void pbc_feed_pass(struct pbc_run *r, struct pbc_chunk *c)
     if (keeps(f))
         rc |= pbc_fifo_push(&f->kept, pbc_chunk_ref(c));
     if (rc != 0)
-        no_memory(r);
+        pbc_run_no_memory(r);
 }
 
 static void let_go(struct pbc_run *r)
@@ -109,7 +96,7 @@ static int keep(struct pbc_feeding *f, struct pbc_fifo *queue)
         return 0;
     for (struct pbc_chunk *c; (c = pbc_fifo_try(&f->kept)) != NULL;)
         pbc_chunk_unref(c);
-    return pbc_fifo_copy(&f->kept, queue);
+    return pbc_fifo_copy(&f->kept, queue, 0);
 }
 
 static struct pbc_chunk *go_to(uint8_t type, uint64_t rank, const struct pbc_msg_move *m)
@@ -134,11 +121,11 @@ static void go_round(struct pbc_run *r, struct pbc_peer *p)
 
     if (keep(&r->feeding, &p->conn->stream) != 0) {
         pbc_chunk_unref(leaf);
-        no_memory(r);
+        pbc_run_no_memory(r);
         return;
     }
     if (leaf == NULL || pbc_fifo_push_first(&p->conn->stream, leaf) != 0) {
-        no_memory(r);
+        pbc_run_no_memory(r);
         return;
     }
     p->leaf = 1;
@@ -253,17 +240,13 @@ static int take_claim(struct pbc_run *r, struct pbc_peer *p, const struct pbc_ch
     struct pbc_feeding *f = &r->feeding;
     uint64_t has = c->frame.aux;
     struct pbc_msg_claim m;
-    uint64_t skip;
 
     if (pbc_claim_decode(c->data, c->frame.length, &m, err) != 0)
         return -1;
     if (p->claimed || !keeps(f) || has > f->seq || f->seq - has > f->kept.count)
-        return protocol("CLAIM", err);
-    skip = f->kept.count - (f->seq - has);
-    if (pbc_fifo_copy(&p->conn->stream, &f->kept) != 0)
+        return pbc_protocol("CLAIM", err);
+    if (pbc_fifo_copy(&p->conn->stream, &f->kept, f->kept.count - (f->seq - has)) != 0)
         return pbc_fail(err, PBC_EXIT_FAILED, "no memory for a frame");
-    while (skip-- > 0)
-        pbc_chunk_unref(pbc_fifo_try(&p->conn->stream));
     p->claimed = 1;
     memcpy(p->node, m.node, sizeof(p->node));
     p->taken = r->bytes;
@@ -275,7 +258,7 @@ static int take_claim(struct pbc_run *r, struct pbc_peer *p, const struct pbc_ch
 static int take_left(struct pbc_run *r, struct pbc_peer *p, uint64_t n, struct pbc_error *err)
 {
     if (p->leaf != 1 || n > r->size)
-        return protocol("LEFT", err);
+        return pbc_protocol("LEFT", err);
     p->leaf = 2; /* answered */
     r->feeding.owed--;
     r->feeding.expected += (uint32_t)n;
@@ -308,7 +291,7 @@ static void become_leaf(struct pbc_run *r)
     if (from->open)
         rc |= pbc_conn_send_urgent(from->conn, PBC_FRAME_LEFT, n, NULL, 0);
     if (rc != 0)
-        no_memory(r);
+        pbc_run_no_memory(r);
 }
 
 /* --- G: told to move ----------------------------------------------------------------------- */
@@ -336,7 +319,7 @@ static int take_move(struct pbc_run *r, const struct pbc_peer *p, const struct p
         return -1;
     if (to >= r->size || !pbc_tree_is_above(r->arity, (uint32_t)to, p->rank) || f->leaf_asked ||
         r->done_seen)
-        return protocol("MOVE", err);
+        return pbc_protocol("MOVE", err);
     f->old = f->from.conn; /* it may be this that is being served: closed later */
     memset(&f->from, 0, sizeof(f->from));
     f->from.rank = (uint32_t)to;
@@ -370,7 +353,7 @@ static void look_at_from(struct pbc_run *r, uint64_t now)
     if (f->from.open && !f->from.claimed) {
         f->from.claimed = 1;
         if (say_claim(r) != 0)
-            no_memory(r);
+            pbc_run_no_memory(r);
     }
     if (r->done_seen && !f->leaf_asked && f->from.open && !pbc_conn_pending(f->from.conn))
         pbc_peer_gone(&f->from);
@@ -387,7 +370,7 @@ int pbc_feed_frame(struct pbc_run *r, struct pbc_peer *p, const struct pbc_chunk
     switch (c->frame.type) {
     case PBC_FRAME_LEAF:
         if (r->feeding.leaf_asked)
-            return protocol("LEAF twice", err);
+            return pbc_protocol("LEAF twice", err);
         r->feeding.leaf_asked = 1;
         return pbc_move_decode(c->data, c->frame.length, &r->feeding.elsewhere, err);
     case PBC_FRAME_MOVE:

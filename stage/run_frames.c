@@ -5,11 +5,6 @@
 #include <string.h>
 #include <unistd.h>
 
-static int protocol(const char *what, struct pbc_error *err)
-{
-    return pbc_fail(err, PBC_EXIT_PEER, "protocol error: %s", what);
-}
-
 /* --- down ---------------------------------------------------------------------------------- */
 
 /* The tree that this node has said to have. */
@@ -98,16 +93,16 @@ static int in_order(struct pbc_run *r, const struct pbc_chunk *c, struct pbc_err
 
     r->feeding.seq++;
     if (!r->checked || r->done_seen)
-        return protocol("a bundle before CHECK or after DONE", err);
+        return pbc_protocol("a bundle before CHECK or after DONE", err);
     switch (f->type) {
     case PBC_FRAME_BEGIN:
         if (r->first_byte == 0 && r->rank != 0) { /* the others are in what this node has */
             if (f->bundle > 0 && f->bundle < r->check.bundles && !(r->bases >> f->bundle & 1))
-                return protocol("BEGIN of a bundle after others that are not here", err);
+                return pbc_protocol("BEGIN of a bundle after others that are not here", err);
             r->extends = r->next_bundle = f->bundle;
         }
         if (r->in_bundle || f->bundle != r->next_bundle || f->bundle >= r->check.bundles)
-            return protocol("BEGIN out of order", err);
+            return pbc_protocol("BEGIN out of order", err);
         r->in_bundle = 1;
         r->next_offset = 0;
         if (r->first_byte == 0)
@@ -116,19 +111,19 @@ static int in_order(struct pbc_run *r, const struct pbc_chunk *c, struct pbc_err
     case PBC_FRAME_DATA:
         if (!r->in_bundle || f->bundle != r->next_bundle || f->aux != r->next_offset ||
             f->length == 0)
-            return protocol("DATA out of order", err);
+            return pbc_protocol("DATA out of order", err);
         r->next_offset += f->length;
         r->bytes += f->length;
         return 0;
     case PBC_FRAME_END:
         if (!r->in_bundle || f->bundle != r->next_bundle)
-            return protocol("END out of order", err);
+            return pbc_protocol("END out of order", err);
         r->in_bundle = 0;
         r->next_bundle++;
         return 0;
     default:
         if (r->in_bundle || r->next_bundle != r->check.bundles)
-            return protocol("DONE out of order", err);
+            return pbc_protocol("DONE out of order", err);
         r->done_seen = 1;
         return 0;
     }
@@ -137,7 +132,7 @@ static int in_order(struct pbc_run *r, const struct pbc_chunk *c, struct pbc_err
 static int take_check(struct pbc_run *r, const struct pbc_chunk *c, struct pbc_error *err)
 {
     if (r->checked)
-        return protocol("CHECK twice", err);
+        return pbc_protocol("CHECK twice", err);
     if (pbc_check_decode(c->data, c->frame.length, &r->check, err) != 0)
         return -1;
     r->checked = 1;
@@ -188,7 +183,7 @@ static int from_above(struct pbc_run *r, struct pbc_peer *p, struct pbc_chunk *c
 
     if (type != PBC_FRAME_ABORT && p != (feeds ? pbc_feed_from(r) : &r->parent)) {
         pbc_chunk_unref(c);
-        return protocol("a frame from the wrong node", err);
+        return pbc_protocol("a frame from the wrong node", err);
     }
     switch (type) {
     case PBC_FRAME_LEAF:
@@ -221,7 +216,7 @@ static int from_above(struct pbc_run *r, struct pbc_peer *p, struct pbc_chunk *c
         break;
     case PBC_FRAME_COMMIT:
         if (r->checked ? !(r->has_set || r->told_ready) : 1)
-            rc = protocol("COMMIT before READY", err);
+            rc = pbc_protocol("COMMIT before READY", err);
         r->phase = PBC_PHASE_COMMIT;
         break;
     default: /* ABORT */
@@ -308,33 +303,33 @@ static int from_child(struct pbc_run *r, struct pbc_peer *p, const struct pbc_ch
     if (c->frame.type == PBC_FRAME_LEFT || c->frame.type == PBC_FRAME_CLAIM)
         return pbc_feed_frame(r, p, c, err);
     if (p < r->child || p >= r->child + r->children)
-        return protocol("a frame from the wrong node", err);
+        return pbc_protocol("a frame from the wrong node", err);
     switch (c->frame.type) {
     case PBC_FRAME_HAVE:
         if (pbc_have_decode(c->data, c->frame.length, &have, err) != 0)
             return -1;
         if (p->have || have.nodes != most)
-            return protocol("HAVE", err);
+            return pbc_protocol("HAVE", err);
         p->have = 1;
         pbc_add_have(&r->have, &have);
         return 0;
     case PBC_FRAME_PROGRESS:
         if (c->frame.aux > most)
-            return protocol("PROGRESS", err);
+            return pbc_protocol("PROGRESS", err);
         p->progress = (uint32_t)c->frame.aux;
         return 0;
     case PBC_FRAME_READY:
         if (pbc_ready_decode(c->data, c->frame.length, &ready, err) != 0)
             return -1;
         if (p->ready || !p->have || ready.nodes != most)
-            return protocol("READY", err);
+            return pbc_protocol("READY", err);
         p->ready = 1;
         p->progress = most;
         pbc_add_ready(&r->ready, &ready);
         return 0;
     case PBC_FRAME_COMMITTED:
         if (p->committed || c->frame.aux != most)
-            return protocol("COMMITTED", err);
+            return pbc_protocol("COMMITTED", err);
         p->committed = 1;
         r->committed += most;
         return 0;

@@ -9,155 +9,13 @@
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #define TICK_MS    100  /* how often time is looked at */
 #define TIMEOUT_MS 5000 /* how much later than the root the others give up */
 #define REPORT_MS  1000
 #define HELLO_MS   5000 /* how long a stranger may take to prove himself */
-#define REDIALS    5
-#define REDIAL_MS  200
 #define FIXED_FDS  5
-
-uint64_t pbc_now_ms(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
-
-void pbc_run_fail(struct pbc_run *r, const char *node, const struct pbc_error *err)
-{
-    if (r->failed)
-        return;
-    r->failed = 1;
-    r->error = *err;
-    memcpy(r->failed_node, node, strlen(node) + 1);
-    r->give_up = pbc_now_ms() + PBC_LINGER_MS;
-}
-
-/* --- losing neighbours --------------------------------------------------------------------- */
-
-void pbc_peer_gone(struct pbc_peer *p)
-{
-    pbc_conn_close(p->conn);
-    p->conn = NULL;
-    p->open = 0;
-    p->gone = 1;
-}
-
-int pbc_peer_redials(struct pbc_peer *p)
-{
-    if (p->open || p->redials >= REDIALS)
-        return 0;
-    pbc_conn_close(p->conn);
-    p->conn = NULL;
-    p->redials++;
-    p->redial_at = pbc_now_ms() + REDIAL_MS;
-    return 1;
-}
-
-/* What went wrong with a connection may be this node's own: then the neighbours still get to hear
- * of it. 1 if so. */
-static int own_fault(struct pbc_run *r, const struct pbc_error *why)
-{
-    if (why->code == PBC_EXIT_PEER || r->failed)
-        return 0;
-    pbc_run_fail(r, r->conf->node, why);
-    return 1;
-}
-
-static void lost_child(struct pbc_run *r, struct pbc_peer *p, const struct pbc_error *why)
-{
-    struct pbc_error err;
-
-    pbc_peer_gone(p);
-    if (r->failed || p->committed)
-        return;
-    if (why->code != PBC_EXIT_PEER)
-        err = *why;
-    else
-        pbc_fail(
-            &err, PBC_EXIT_PEER,
-            "its agent is gone (%s); was it killed, or did the node fail? see the node's slurmd "
-            "log",
-            why->text);
-    pbc_run_fail(r, p->node, &err);
-}
-
-static void lost_parent(struct pbc_run *r, const struct pbc_error *why)
-{
-    struct pbc_error err;
-
-    if (own_fault(r, why))
-        return;
-    if (!r->failed && pbc_peer_redials(&r->parent))
-        return;
-    pbc_peer_gone(&r->parent);
-    if (r->failed || r->phase == PBC_PHASE_END)
-        return;
-    pbc_fail(&err, PBC_EXIT_PEER, "lost the connection to %s, which sends to it (%s)",
-             r->parent.node, why->text);
-    r->orphaned = 1;
-    pbc_run_fail(r, r->conf->node, &err);
-}
-
-/* --- accepting children -------------------------------------------------------------------- */
-
-static void refuse(struct pbc_run *r, unsigned slot)
-{
-    pbc_conn_close(r->stranger[slot]);
-    r->stranger[slot] = NULL;
-    r->refused++;
-}
-
-/* A stranger has proved that he knows the key: which child is he? */
-static void admit(struct pbc_run *r, unsigned slot)
-{
-    struct pbc_conn *c = r->stranger[slot];
-
-    for (uint32_t i = 0; i < r->children; i++) {
-        struct pbc_peer *p = &r->child[i];
-
-        if (p->rank == c->hs.child && !p->open && !p->gone) {
-            p->conn = c;
-            p->open = 1;
-            p->claimed = 1;
-            r->stranger[slot] = NULL;
-            if (r->check_frame != NULL)
-                pbc_conn_send(c, pbc_chunk_ref(r->check_frame));
-            return;
-        }
-    }
-    if (pbc_feed_admit(r, c))
-        r->stranger[slot] = NULL;
-    else
-        refuse(r, slot);
-}
-
-static void accept_all(struct pbc_run *r, uint64_t now)
-{
-    for (;;) {
-        int fd = accept4(r->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-        unsigned slot = 0;
-
-        if (fd < 0)
-            return;
-        while (slot < PBC_STRANGERS_MAX && r->stranger[slot] != NULL)
-            slot++;
-        if (slot == PBC_STRANGERS_MAX) { /* the oldest makes room: ours are quick */
-            slot = 0;
-            for (unsigned i = 1; i < PBC_STRANGERS_MAX; i++) {
-                if (r->stranger[i]->heard < r->stranger[slot]->heard)
-                    slot = i;
-            }
-            refuse(r, slot);
-        }
-        r->stranger[slot] = pbc_conn_accepted(fd, r->rank, r->key, now);
-    }
-}
 
 /* --- polling ------------------------------------------------------------------------------- */
 
@@ -218,7 +76,7 @@ static void serve_parent(struct pbc_run *r, short revents, uint64_t now)
     if (r->parent.conn == NULL)
         return;
     if (pbc_conn_io(r->parent.conn, revents, r->chunks, now, pbc_run_frame, r, &err) != 0)
-        lost_parent(r, &err);
+        pbc_lost_parent(r, &err);
     else if (r->parent.conn->state == PBC_CONN_OPEN)
         r->parent.open = 1;
 }
@@ -250,7 +108,7 @@ static void serve(struct pbc_run *r, const struct polled *p, uint64_t now)
 
         if (fd->fd >= 0 && c->conn != NULL &&
             pbc_conn_io(c->conn, fd->revents, r->chunks, now, pbc_run_frame, r, &err) != 0)
-            lost_child(r, c, &err);
+            pbc_lost_child(r, c, &err);
     }
     for (uint32_t i = 0; i < p->feds; i++, fd++) {
         struct pbc_peer *c = r->feeding.fed[i];
@@ -263,9 +121,9 @@ static void serve(struct pbc_run *r, const struct polled *p, uint64_t now)
         if (fd->fd < 0 || r->stranger[i] == NULL || fd->revents == 0)
             continue;
         if (pbc_conn_io(r->stranger[i], fd->revents, r->chunks, now, pbc_run_frame, r, &err) != 0)
-            refuse(r, i);
+            pbc_refuse(r, i);
         else if (r->stranger[i]->state == PBC_CONN_OPEN)
-            admit(r, i);
+            pbc_admit(r, i);
     }
 }
 
@@ -371,11 +229,11 @@ static void look_at_time(struct pbc_run *r, uint64_t now)
 
     for (unsigned i = 0; i < PBC_STRANGERS_MAX; i++) {
         if (r->stranger[i] != NULL && now - r->stranger[i]->heard > HELLO_MS)
-            refuse(r, i);
+            pbc_refuse(r, i);
     }
     if (r->rank != 0 && r->parent.conn == NULL && !r->parent.gone && now >= r->parent.redial_at &&
         pbc_run_dial(r, &err) != 0)
-        lost_parent(r, &err);
+        pbc_lost_parent(r, &err);
     if (r->rank != 0)
         look_at_peer(r, &r->parent, r->met, now, 0);
     if (r->feeding.moved != 0 && !r->done_seen)
@@ -475,7 +333,7 @@ void pbc_run_loop(struct pbc_run *r)
         if (p.fds[0].revents != 0)
             serve_signals(r);
         if (p.fds[1].revents != 0)
-            accept_all(r, now);
+            pbc_accept(r, now);
         if (p.fds[2].revents != 0)
             drain(p.fds[2].fd);
         serve_threads(r);

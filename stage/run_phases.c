@@ -46,14 +46,11 @@ static void fail_here(struct pbc_run *r, const struct pbc_error *err)
 static void tell_all(struct pbc_run *r, uint8_t type)
 {
     struct pbc_chunk *c = pbc_chunk_small(type, 0, NULL, 0);
-    struct pbc_error err;
 
-    if (c != NULL) {
+    if (c != NULL)
         pbc_run_dispatch(r, c);
-        return;
-    }
-    pbc_fail(&err, PBC_EXIT_FAILED, "no memory for a frame");
-    fail_here(r, &err);
+    else
+        pbc_run_no_memory(r);
 }
 
 /* Root: the bundles are known, and so is the set. */
@@ -94,8 +91,7 @@ static void root_check(struct pbc_run *r)
         return;
     c = pbc_chunk_small(PBC_FRAME_CHECK, 0, payload, pbc_check_encode(&r->check, payload));
     if (c == NULL) {
-        pbc_fail(&err, PBC_EXIT_FAILED, "no memory for a frame");
-        fail_here(r, &err);
+        pbc_run_no_memory(r);
         return;
     }
     r->checked = 1;
@@ -275,12 +271,8 @@ static int publish(struct pbc_run *r)
 static void tell_parent(struct pbc_run *r, uint8_t type, uint64_t aux, const uint8_t *payload,
                         uint32_t len)
 {
-    struct pbc_error err;
-
-    if (pbc_conn_send_urgent(r->parent.conn, type, aux, payload, len) == 0)
-        return;
-    pbc_fail(&err, PBC_EXIT_FAILED, "no memory for a frame");
-    fail_here(r, &err);
+    if (pbc_conn_send_urgent(r->parent.conn, type, aux, payload, len) != 0)
+        pbc_run_no_memory(r);
 }
 
 void pbc_run_advance(struct pbc_run *r)

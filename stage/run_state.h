@@ -148,6 +148,12 @@ uint64_t pbc_now_ms(void);
 /* The run fails, because of `err` on `node`. Only the first time counts. */
 void pbc_run_fail(struct pbc_run *r, const char *node, const struct pbc_error *err);
 
+/* The same here, for want of memory. */
+void pbc_run_no_memory(struct pbc_run *r);
+
+/* What a neighbour has sent must not come here and now: -1 with err. */
+int pbc_protocol(const char *what, struct pbc_error *err);
+
 /* Connect to the parent. */
 int pbc_run_dial(struct pbc_run *r, struct pbc_error *err);
 
@@ -186,6 +192,15 @@ void pbc_feed_lost(struct pbc_run *r, struct pbc_peer *p, const struct pbc_error
 void pbc_feed_look(struct pbc_run *r, uint64_t now);
 
 void pbc_feed_release(struct pbc_run *r);
+
+/* A connection is of no more use: what that means for the run. */
+void pbc_lost_child(struct pbc_run *r, struct pbc_peer *p, const struct pbc_error *why);
+void pbc_lost_parent(struct pbc_run *r, const struct pbc_error *why);
+
+/* Take in all who connect, as strangers; one has proved that he knows the key; one is not ours. */
+void pbc_accept(struct pbc_run *r, uint64_t now);
+void pbc_admit(struct pbc_run *r, unsigned slot);
+void pbc_refuse(struct pbc_run *r, unsigned slot);
 
 /* Close the connection; the peer is gone. */
 void pbc_peer_gone(struct pbc_peer *p);
