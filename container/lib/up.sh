@@ -17,12 +17,13 @@ Starts N (1..48) compute nodes n1..nN, a controller `ctl` and a login node
   --private-tmp     every job gets a /tmp and /dev/shm of its own (job_container/tmpfs)
   --cgroups         processors and memory of jobs are bounded by control groups; needs
                     those of version 1. No more --cpus than the machine has
+  --accounting      slurmdbd and MariaDB, for sacct
   --no-pmix         a Slurm that has no PMIx plugin (MpiDefault=pmi2)
 EOF
 }
 
 cmd_up() {
-    local n='' cpus=4 store=2g rate='' prefix='' pmix=1 private=0 cgroups=0 plugstack=() conf=()
+    local n='' cpus=4 store=2g rate='' prefix='' pmix=1 private=0 cgroups=0 accounting=0 plugstack=() conf=()
     while (($#)); do
         case $1 in
             --cpus | --store-size | --rate | --plugstack | --prefix | --conf)
@@ -36,6 +37,7 @@ cmd_up() {
             --no-pmix) pmix=0 && shift ;;
             --private-tmp) private=1 && shift ;;
             --cgroups) cgroups=1 && shift ;;
+            --accounting) accounting=1 && shift ;;
             -h | --help) up_usage && return ;;
             -*) die "up: unknown option '$1' (see: cluster up --help)" ;;
             *)
@@ -57,6 +59,9 @@ cmd_up() {
     for tool in slurmctld slurmd munged srun ip tc nsenter unshare setpriv pivot_root; do
         type -P "$tool" >/dev/null || die "'$tool' is missing; run container/install-deps"
     done
+    for tool in slurmdbd mariadbd mariadb-install-db; do
+        ((accounting == 0)) || type -P "$tool" >/dev/null || die "'$tool' is missing; run container/install-deps"
+    done
     if [[ -e $STATE || -n $(find_first_processes) ]]; then
         die "cluster '$NAME' exists already (remove it with: cluster --name $NAME down)"
     fi
@@ -72,12 +77,14 @@ cmd_up() {
     write_slurm "$cpus" "$pmix"
     ((private == 0)) || write_job_container
     ((cgroups == 0)) || { make_cgroups && write_cgroup_plugins; }
+    ((accounting == 0)) || write_accounting
     set_conf "${conf[@]}"
     write_plugstack "${plugstack[@]}"
     start_anchor
     local names
     mapfile -t names < <(node_names)
     add_nodes ctl login "${names[@]}"
+    ((accounting == 0)) || start_accounting || die_of_failed
     start_slurmctld || die_of_failed
     for_nodes start_slurmd "${names[@]}" || die_of_failed
     wait_up 60 || exit 1
