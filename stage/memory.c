@@ -328,7 +328,7 @@ int pbc_memory_short(const struct pbc_memory_room *room, uint64_t before, uint64
 {
     /* Not the sum of what nobody has, if an archive lies. */
     uint64_t ask = need < UNLIMITED && reserve < UNLIMITED && before < UNLIMITED
-                       ? before + need + reserve
+                       ? before + PBC_MEMORY_RESERVE + need + reserve
                        : UNLIMITED;
 
     return pbc_fail(err, PBC_EXIT_NOSPACE,

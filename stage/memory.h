@@ -39,8 +39,8 @@ void pbc_memory_close(struct pbc_memory *m);
 struct pbc_memory_room pbc_memory_room(const struct pbc_memory *m);
 
 /* The error that `what` begins: that this is too little, and what to ask Slurm for: `need` bytes,
- * the whole of what is to be staged, beside the `before` that were used before that, and `reserve`
- * left over. PBC_EXIT_NOSPACE. Returns -1. */
+ * the whole of what is to be staged, beside the `before` that were used before that, an agent's own
+ * and `reserve` left over. PBC_EXIT_NOSPACE. Returns -1. */
 int pbc_memory_short(const struct pbc_memory_room *room, uint64_t before, uint64_t need,
                      uint64_t reserve, const char *what, struct pbc_error *err);
 

@@ -252,7 +252,7 @@ static void the_error_says_what_to_ask_for(void **state)
     (void)state;
     assert_int_equal(pbc_memory_short(&room, 10 * MIB + 1, 700 * MIB, 64 * MIB, "so", &err), -1);
     assert_error(&err, PBC_EXIT_NOSPACE, "so: ", "limit of the job is 300 MiB", "100 MiB of it",
-                 "64 MiB must stay", "about 700 MiB", "--mem=775M");
+                 "64 MiB must stay", "about 700 MiB", "--mem=791M");
     assert_int_equal(pbc_memory_short(&room, 0, UINT64_MAX, UINT64_MAX, "so", &err), -1);
     assert_int_equal(err.code, PBC_EXIT_NOSPACE);
 }
