@@ -20,15 +20,17 @@ site_script() { # NAME TEXT
     printf '#!/bin/bash\n%s\n' "$2" >"$SHARED/$1"
     chmod 755 "$SHARED/$1"
 }
+# shellcheck disable=SC2016
+site_scripts() {
+    site_script prolog 'touch "/shared/marks/prolog-$SLURM_JOB_ID-$(hostname)"'
+    site_script epilog 'touch "/shared/marks/epilog-$SLURM_JOB_ID-$(hostname)"'
+    site_script task-prolog 'echo "export SITE_SAW=${PBCAST_ROOT:-nothing}"; echo export PATH="/site/bin:$PATH"'
+}
 set_up() {
     install -d -m 1777 "$SHARED/marks"
-    # shellcheck disable=SC2016
-    {
-        site_script prolog 'touch "/shared/marks/prolog-$SLURM_JOB_ID-$(hostname)"'
-        site_script epilog 'touch "/shared/marks/epilog-$SLURM_JOB_ID-$(hostname)"'
-        site_script task-prolog 'echo "export SITE_SAW=${PBCAST_ROOT:-nothing}"; echo export PATH="/site/bin:$PATH"'
-    }
-    if [[ -n ${switched:-} ]]; then cluster conf "${CONF[@]}"; fi
+    site_scripts
+    [[ -z ${started:-} ]] || cluster conf "${CONF[@]}" # after a failure
+    started=1
     plugstack "${SITE_KEYS[@]}"
 }
 
@@ -163,6 +165,15 @@ test_the_site_s_prolog_task_prolog_and_epilog_run_beside_ours() {
     done
 }
 
+test_a_task_prolog_that_fails_is_told_apart_from_a_lost_exchange() {
+    simple_bundle site 1
+    # shellcheck disable=SC2016
+    site_script task-prolog '[[ $(hostname) == n1 ]]'
+    capture srun -N2 --mem=300M --pbcast-bundle="$bundle" echo ran
+    expect_failure && expect_no_line ran && expect_count 1 "TaskProlog failed" &&
+        expect_out "the staging step on n[1-2] failed" && nothing_left && site_scripts
+}
+
 test_sacct_has_the_staging_step_by_its_name() {
     local job i
     simple_bundle accounted 1
@@ -181,7 +192,6 @@ test_sacct_has_the_staging_step_by_its_name() {
 }
 
 test_linear_selection_without_a_held_start_and_with_few_steps() {
-    switched=1
     cluster conf SelectType=select/linear SelectTypeParameters=CR_Memory PrologFlags=NoHold MaxStepCount=3
     simple_bundle linear 1
     script 'for i in 1 2 3; do srun hello; echo "srun ended with $?"; done'
@@ -194,8 +204,7 @@ test_linear_selection_without_a_held_start_and_with_few_steps() {
     script "srun true; srun true; srun --pbcast-bundle=$bundle echo ran"
     batch -N2 --mem=300M
     expect_failure && expect_no_line ran && expect_out "Step limit reached" &&
-        expect_out "the staging step on n[1-2] failed" && nothing_left || return
-    set_up
+        expect_out "the staging step on n[1-2] failed" && nothing_left && cluster conf "${CONF[@]}"
 }
 
 # other_plugin ORDER HOW: one that gives tasks another /dev/shm (mounts.c), before or after ours.
