@@ -247,18 +247,6 @@ static int signal_of(int status)
                                                                         : 0;
 }
 
-/* An agent that cannot run on some node: the others miss it, but another try will not help. */
-static int never_started(const struct pbc_output *out)
-{
-    static const char *const signs[] = {"execve()", "error while loading shared libraries"};
-
-    for (size_t i = 0; i < sizeof(signs) / sizeof(signs[0]); i++) {
-        if (memmem(out->noise, out->noise_len, signs[i], strlen(signs[i])) != NULL)
-            return 1;
-    }
-    return 0;
-}
-
 /* One step. 0 staged, 1 worth another try, -1 failed. */
 static int attempt_step(const struct pbc_launch *l, char **env, unsigned attempt, unsigned seconds,
                         struct pbc_error *err)
@@ -285,14 +273,14 @@ static int attempt_step(const struct pbc_launch *l, char **env, unsigned attempt
         return pbc_fail(err, PBC_EXIT_FAILED, "staging was interrupted");
     if (end == PBC_CHILD_EXITED && WIFEXITED(status) && WEXITSTATUS(status) == 0)
         return 0;
-    if (out.again && !never_started(&out))
+    if (out.again && !out.unstarted)
         return 1;
     if (out.error[0] != '\0')
         return pbc_fail(err, code_of(status), "%s", out.error);
-    if (end == PBC_CHILD_EXITED && code_of(status) == PBC_EXIT_AGAIN && !never_started(&out))
+    if (end == PBC_CHILD_EXITED && code_of(status) == PBC_EXIT_AGAIN && !out.unstarted)
         return 1;
 
-    said = out.noise_len > 0;
+    said = out.noise_len > 0 || l->verbose >= PBC_OUTPUT_ALL;
     pbc_output_noise(&out);
     if (end == PBC_CHILD_TIMEOUT)
         return pbc_fail(err, PBC_EXIT_PEER,

@@ -99,6 +99,19 @@ static const char *hook_error(const char *line)
     return mark + strlen(": error: pbcast: ");
 }
 
+/* Said by slurmstepd, or the dynamic linker, in place of an agent: the last two are the site's. */
+static int is_unstarted(const char *line)
+{
+    static const char *const signs[] = {"execve()", "error while loading shared libraries",
+                                        "TaskProlog failed", "Failed to invoke spank plugin stack"};
+
+    for (size_t i = 0; i < sizeof(signs) / sizeof(signs[0]); i++) {
+        if (strstr(line, signs[i]) != NULL)
+            return 1;
+    }
+    return 0;
+}
+
 static void take_line(struct pbc_output *o)
 {
     const char *text;
@@ -124,10 +137,12 @@ static void take_line(struct pbc_output *o)
         progress(o, text);
     } else if ((text = after(o->line, "pbcast: ")) != NULL) {
         show(o, "pbcast: ", text);
-    } else if (o->verbose >= PBC_OUTPUT_ALL) {
-        show(o, "pbcast: | ", o->line);
-    } else if (o->line[0] != '\0') {
-        keep_noise(o, o->line);
+    } else {
+        o->unstarted |= is_unstarted(o->line);
+        if (o->verbose >= PBC_OUTPUT_ALL)
+            show(o, "pbcast: | ", o->line);
+        else if (o->line[0] != '\0')
+            keep_noise(o, o->line);
     }
 }
 

@@ -4,7 +4,7 @@
  * as the cause, "pbcast: again: " before any of them asks for another try, "pbcast: progress: " is
  * rewritten in place on a terminal, and all others pass at once. Whatever else the step says (srun,
  * slurmstepd, PMIx) is noise: kept within a bound, shown only where it is needed to understand a
- * failure.
+ * failure; but that an agent could not be started is noticed.
  */
 #ifndef PBC_OUTPUT_H
 #define PBC_OUTPUT_H
@@ -26,6 +26,7 @@ struct pbc_output {
     size_t len;
     char error[PBC_ERROR_MAX]; /* text of the first error line; "" = none */
     int again;
+    int unstarted; /* some agent cannot run on its node: the others miss it in vain */
     char noise[PBC_NOISE_MAX];
     size_t noise_len;
     size_t noise_lost; /* lines beyond the bound */

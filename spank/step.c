@@ -117,8 +117,9 @@ static int enter(struct spank_handle *sp, const struct pbc_site *site, const str
         return pbc_fail(err, PBC_EXIT_FAILED,
                         "set %s of job %u is not staged here (no %s/%u/%s.manifest): start the "
                         "task with an srun that has --pbcast-bundle, or run pbcast-stage on this "
-                        "node",
-                        set, step->job, site->store, step->job, set);
+                        "node; if that was done, each step sees another %s, and the site needs "
+                        "another store=",
+                        set, step->job, site->store, step->job, set, site->store);
     if (rc < 0)
         return -1;
     if (asprintf(&root, "%s/%u/%s", site->store, step->job, set) < 0) {

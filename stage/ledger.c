@@ -6,7 +6,9 @@
 #include <string.h>
 #include <sys/statvfs.h>
 
-#define SPACE_STEP (16u << 20) /* most bytes between two looks at the free space */
+#define SPACE_STEP   (16u << 20) /* most bytes between two looks at the free space */
+#define PAGE_BYTES   4096
+#define MEMBER_BYTES 1024 /* about what the kernel keeps of an entry of a tmpfs */
 
 struct pbc_ledger {
     int root;
@@ -19,6 +21,8 @@ struct pbc_ledger {
     pthread_mutex_t lock; /* of what follows */
     uint64_t unlooked;    /* bytes that may be written before the next look at the free space */
     uint64_t writing;     /* bytes that are being written, and so may not be seen by it yet */
+    int lacks_memory;
+    struct pbc_memory_room room; /* and how much there was */
 
     /* Names of links, NUL terminated one after the other. */
     char *links;
@@ -45,6 +49,133 @@ void pbc_ledger_free(struct pbc_ledger *l)
     free(l);
 }
 
+/* --- space --------------------------------------------------------------------------------- */
+
+static int bounded(const struct pbc_ledger *l)
+{
+    return l->limits.min_free != 0 || l->limits.memory != NULL;
+}
+
+/* Of `left` bytes `reserve` must stay after all that is being written. 0, with the next look before
+ * they are used up; -1 if there are too few. */
+static int leaves(struct pbc_ledger *l, uint64_t left, uint64_t reserve, size_t len)
+{
+    if (left < reserve || left - reserve < l->writing)
+        return -1;
+    left -= reserve + l->writing - len;
+    if (left < l->unlooked)
+        l->unlooked = left;
+    return 0;
+}
+
+static int look_at_store(struct pbc_ledger *l, size_t len, const char *name, struct pbc_error *err)
+{
+    struct statvfs vfs;
+    uint64_t left;
+
+    if (l->limits.min_free == 0 || fstatvfs(l->root, &vfs) != 0 || vfs.f_blocks == 0)
+        return 0;
+    left = (uint64_t)vfs.f_bavail * vfs.f_frsize;
+    if (leaves(l, left, l->limits.min_free, len) == 0)
+        return 0;
+    return pbc_fail(err, PBC_EXIT_NOSPACE,
+                    "the store is full at member '%s': %llu bytes are free and min_free=%llu must "
+                    "stay",
+                    name, (unsigned long long)left, (unsigned long long)l->limits.min_free);
+}
+
+uint64_t pbc_writer_memory_reserve(const struct pbc_writer_limits *limits)
+{
+    return limits->min_free > PBC_MEMORY_RESERVE ? limits->min_free : PBC_MEMORY_RESERVE;
+}
+
+/* As it is now; the caller knows better than we what the whole needs, and says so. */
+static int look_at_memory(struct pbc_ledger *l, size_t len, const char *name, struct pbc_error *err)
+{
+    struct pbc_memory_room room;
+
+    if (l->limits.memory == NULL)
+        return 0;
+    room = pbc_memory_room(l->limits.memory);
+    if (leaves(l, room.free, pbc_writer_memory_reserve(&l->limits), len) == 0)
+        return 0;
+    l->lacks_memory = 1;
+    l->room = room;
+    return pbc_fail(err, PBC_EXIT_NOSPACE, "the job's memory does not suffice for member '%s'",
+                    name);
+}
+
+/* With the lock held, and `len` in l->writing already. Leave the reserves: looked at now and then,
+ * as asking costs as much as writing a file, and more often as they come near. */
+static int look_at_space(struct pbc_ledger *l, size_t len, const char *name, struct pbc_error *err)
+{
+    if (len > l->unlooked) {
+        l->unlooked = SPACE_STEP > len ? SPACE_STEP : len;
+        if (look_at_store(l, len, name, err) != 0 || look_at_memory(l, len, name, err) != 0) {
+            l->unlooked = 0;
+            return -1;
+        }
+    }
+    l->unlooked -= len;
+    return 0;
+}
+
+/* Files take whole pages. */
+static size_t pages(size_t len)
+{
+    return (len + PAGE_BYTES - 1) & ~(size_t)(PAGE_BYTES - 1);
+}
+
+int pbc_ledger_write(struct pbc_ledger *l, size_t len, const char *name, struct pbc_error *err)
+{
+    int rc;
+
+    if (!bounded(l))
+        return 0;
+    pthread_mutex_lock(&l->lock);
+    l->writing += pages(len);
+    rc = look_at_space(l, pages(len), name, err);
+    if (rc != 0)
+        l->writing -= pages(len);
+    pthread_mutex_unlock(&l->lock);
+    return rc;
+}
+
+void pbc_ledger_written(struct pbc_ledger *l, size_t len)
+{
+    if (!bounded(l))
+        return;
+    pthread_mutex_lock(&l->lock);
+    l->writing -= pages(len);
+    pthread_mutex_unlock(&l->lock);
+}
+
+int pbc_ledger_lacks_memory(struct pbc_ledger *l, struct pbc_memory_room *ret)
+{
+    int yes;
+
+    pthread_mutex_lock(&l->lock);
+    yes = l->lacks_memory;
+    *ret = l->room;
+    pthread_mutex_unlock(&l->lock);
+    return yes;
+}
+
+/* What an entry takes apart from its data. */
+static int take_entry(struct pbc_ledger *l, const char *name, struct pbc_error *err)
+{
+    int rc;
+
+    if (l->limits.memory == NULL)
+        return 0;
+    pthread_mutex_lock(&l->lock);
+    l->writing += MEMBER_BYTES;
+    rc = look_at_space(l, MEMBER_BYTES, name, err);
+    l->writing -= MEMBER_BYTES;
+    pthread_mutex_unlock(&l->lock);
+    return rc;
+}
+
 /* --- counts -------------------------------------------------------------------------------- */
 
 int pbc_ledger_member(struct pbc_ledger *l, const char *name, struct pbc_error *err)
@@ -53,7 +184,7 @@ int pbc_ledger_member(struct pbc_ledger *l, const char *name, struct pbc_error *
         return pbc_fail(err, PBC_EXIT_REFUSED,
                         "member '%s' is one more than the %llu that are allowed", name,
                         (unsigned long long)l->limits.entries);
-    return 0;
+    return take_entry(l, name, err);
 }
 
 void pbc_ledger_file(struct pbc_ledger *l)
@@ -93,58 +224,6 @@ void pbc_ledger_counts(const struct pbc_ledger *l, struct pbc_writer_count *ret)
     ret->entries = atomic_load(&l->entries);
     ret->files = atomic_load(&l->files);
     ret->bytes = atomic_load(&l->bytes);
-}
-
-/* --- space --------------------------------------------------------------------------------- */
-
-/* With the lock held, and `len` in l->writing already. Leave the site's reserve: looked at now and
- * then, as asking costs as much as writing a file, and more often as it comes near. */
-static int look_at_space(struct pbc_ledger *l, size_t len, const char *name, struct pbc_error *err)
-{
-    struct statvfs vfs;
-    uint64_t left;
-
-    if (len > l->unlooked) {
-        l->unlooked = SPACE_STEP > len ? SPACE_STEP : len;
-        if (fstatvfs(l->root, &vfs) == 0 && vfs.f_blocks > 0) {
-            left = (uint64_t)vfs.f_bavail * vfs.f_frsize;
-            if (left < l->limits.min_free || left - l->limits.min_free < l->writing)
-                return pbc_fail(err, PBC_EXIT_NOSPACE,
-                                "the store is full at member '%s': %llu bytes are free and "
-                                "min_free=%llu must stay",
-                                name, (unsigned long long)left,
-                                (unsigned long long)l->limits.min_free);
-            left -= l->limits.min_free + l->writing - len;
-            if (left < l->unlooked)
-                l->unlooked = left;
-        }
-    }
-    l->unlooked -= len;
-    return 0;
-}
-
-int pbc_ledger_write(struct pbc_ledger *l, size_t len, const char *name, struct pbc_error *err)
-{
-    int rc;
-
-    if (l->limits.min_free == 0)
-        return 0;
-    pthread_mutex_lock(&l->lock);
-    l->writing += len;
-    rc = look_at_space(l, len, name, err);
-    if (rc != 0)
-        l->writing -= len;
-    pthread_mutex_unlock(&l->lock);
-    return rc;
-}
-
-void pbc_ledger_written(struct pbc_ledger *l, size_t len)
-{
-    if (l->limits.min_free == 0)
-        return;
-    pthread_mutex_lock(&l->lock);
-    l->writing -= len;
-    pthread_mutex_unlock(&l->lock);
 }
 
 /* --- links --------------------------------------------------------------------------------- */

@@ -28,9 +28,12 @@ int pbc_ledger_begin_with(struct pbc_ledger *l, uint64_t files, uint64_t bytes,
 void pbc_ledger_counts(const struct pbc_ledger *l, struct pbc_writer_count *ret);
 
 /* Before and after `len` bytes are written to the file `name`. -1 with PBC_EXIT_NOSPACE if they
- * would go into the space that is to be left free; then there is no after. */
+ * would go into the space or memory that is to be left free; then there is no after. */
 int pbc_ledger_write(struct pbc_ledger *l, size_t len, const char *name, struct pbc_error *err);
 void pbc_ledger_written(struct pbc_ledger *l, size_t len);
+
+/* 1 if that was for lack of memory, of which there was this. */
+int pbc_ledger_lacks_memory(struct pbc_ledger *l, struct pbc_memory_room *ret);
 
 /* Remember the real name of a symbolic link, PBC_LINKS_MAX bytes in all. */
 int pbc_ledger_link(struct pbc_ledger *l, const char *name, struct pbc_error *err);

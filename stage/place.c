@@ -6,12 +6,14 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -52,6 +54,13 @@ static void remove_abandoned(int dirfd)
     closedir(d);
 }
 
+static int is_memory(int fd)
+{
+    struct statfs fs;
+
+    return fstatfs(fd, &fs) == 0 && (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC);
+}
+
 int pbc_place_open(struct pbc_place *p, const char *store, uint32_t job, struct pbc_error *err)
 {
     char own[64];
@@ -71,6 +80,8 @@ int pbc_place_open(struct pbc_place *p, const char *store, uint32_t job, struct 
     if (p->dirfd < 0)
         return -1;
     snprintf(p->dir, sizeof(p->dir), "%s/%u", base, (unsigned)job);
+    if (is_memory(p->dirfd))
+        pbc_memory_open(&p->memory, "");
     remove_abandoned(p->dirfd);
     return 0;
 }
@@ -223,6 +234,7 @@ void pbc_place_close(struct pbc_place *p)
         close(p->lockfd);
     if (p->dirfd >= 0)
         close(p->dirfd);
+    pbc_memory_close(&p->memory);
     p->incoming[0] = '\0';
     p->treefd = p->lockfd = p->dirfd = -1;
 }

@@ -10,15 +10,17 @@
 
 #include "error.h"
 #include "manifest.h"
+#include "memory.h"
 
 #include <stdint.h>
 
 struct pbc_place {
     char dir[PBC_PATH_MAX]; /* <store>/<job> */
     int dirfd;
-    int lockfd;        /* of <set>.lock, -1 */
-    char incoming[64]; /* name of the tree being unpacked, "" */
-    int treefd;        /* of it, -1 */
+    int lockfd;               /* of <set>.lock, -1 */
+    char incoming[64];        /* name of the tree being unpacked, "" */
+    int treefd;               /* of it, -1 */
+    struct pbc_memory memory; /* what bounds the store where it is memory */
 };
 
 /* Open <store>/<job>, which the plugin made; with `store` NULL the default store, or, if that has

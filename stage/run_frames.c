@@ -49,6 +49,9 @@ int pbc_run_unpack(struct pbc_run *r, struct pbc_error *err)
     if (pbc_place_begin(&r->place, err) != 0)
         return -1;
     conf.rootfd = r->place.treefd;
+    if (r->place.memory.levels > 0)
+        conf.limits.memory = &r->place.memory;
+    conf.archives = r->check.bytes;
     if (pbc_place_root(&r->place, r->check.set, conf.root, err) != 0)
         return -1;
     if (r->extends > 0) {

@@ -142,6 +142,20 @@ static void root_go(struct pbc_run *r)
         pbc_source_go(r->source, &r->check, r->extends);
 }
 
+/* Unpacked they take more; this is what is known before anything is sent. With a part of the set
+ * here already not even that is. */
+static int memory_suffices(struct pbc_run *r, struct pbc_error *err)
+{
+    uint64_t reserve = pbc_writer_memory_reserve(&r->conf->limits);
+    struct pbc_memory_room room = pbc_memory_room(&r->place.memory);
+
+    if (r->has_set || r->bases != 0 ||
+        (room.free >= reserve && room.free - reserve >= r->check.bytes))
+        return 0;
+    return pbc_memory_short(&room, room.limit - room.free, r->check.bytes, reserve,
+                            "the job's memory is too small", err);
+}
+
 static void sum_have_here(struct pbc_run *r)
 {
     struct pbc_msg_have mine = {.nodes = 1, .have = (uint32_t)r->has_set, .bases = r->bases};
@@ -291,7 +305,13 @@ void pbc_run_advance(struct pbc_run *r)
     if (r->phase == PBC_PHASE_LOCK)
         root_check(r);
     if (r->checked && !r->told_have && all(r, is_have)) {
+        struct pbc_error err;
+
         r->told_have = 1;
+        if (memory_suffices(r, &err) != 0) {
+            fail_here(r, &err);
+            return;
+        }
         sum_have_here(r);
         if (root)
             root_go(r);

@@ -1,6 +1,7 @@
 #include "unpack_pipe.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -64,11 +65,55 @@ static void settle(struct pbc_unpack *u, enum pbc_unpack_state state, const stru
     }
 }
 
+/* About what the whole set needs unpacked, when `taken` bytes of memory are used for what is there:
+ * as much more as the archives are longer than what was read of them; at least what this bundle
+ * says of itself, and the files that are begun. */
+static uint64_t forecast(struct pbc_unpack *u, unsigned bundle, uint64_t taken)
+{
+    const struct pbc_meta *m = &u->result[bundle].meta;
+    uint64_t read = atomic_load(&u->pushed);
+    struct pbc_writer_count count;
+    uint64_t waiting;
+    double need = (double)taken;
+
+    pthread_mutex_lock(&u->arrived.lock);
+    waiting = (uint64_t)u->arrived.count * PBC_CHUNK_BYTES;
+    pthread_mutex_unlock(&u->arrived.lock);
+    if (read > waiting && u->conf.archives > read - waiting)
+        need *= (double)u->conf.archives / (double)(read - waiting);
+    pbc_writer_counts(u->writer, &count);
+    if (m->has_bytes && need < (double)m->bytes)
+        need = (double)m->bytes;
+    if (need < (double)count.bytes)
+        need = (double)count.bytes;
+    return need < (double)UINT64_MAX / 2 ? (uint64_t)need : UINT64_MAX / 2;
+}
+
+/* With what to ask for, where it is memory that lacks. */
+static void explain(struct pbc_unpack *u, unsigned bundle, const struct pbc_error *why,
+                    struct pbc_error *err)
+{
+    const char *path = u->result[bundle].path;
+    struct pbc_memory_room room;
+    char what[PBC_ERROR_MAX];
+    uint64_t used;
+
+    if (why->code != PBC_EXIT_NOSPACE || !pbc_writer_lacks_memory(u->writer, &room)) {
+        pbc_fail(err, why->code, "%s: %s", path, why->text);
+        return;
+    }
+    used = room.limit - room.free;
+    snprintf(what, sizeof(what), "%.300s%s: %.300s", path, strlen(path) > 300 ? "..." : "",
+             why->text);
+    pbc_memory_short(&room, u->before, forecast(u, bundle, used > u->before ? used - u->before : 0),
+                     pbc_writer_memory_reserve(&u->conf.limits), what, err);
+}
+
 void pbc_unpack_fail(struct pbc_unpack *u, unsigned bundle, const struct pbc_error *err)
 {
     struct pbc_error named;
 
-    pbc_fail(&named, err->code, "%s: %s", u->result[bundle].path, err->text);
+    explain(u, bundle, err, &named);
     settle(u, PBC_UNPACK_FAILED, &named);
 }
 
@@ -168,6 +213,16 @@ static int spawn(struct pbc_unpack *u, void *(*fn)(void *))
     return 0;
 }
 
+static uint64_t used_before(const struct pbc_unpack_conf *conf)
+{
+    struct pbc_memory_room room;
+
+    if (conf->limits.memory == NULL)
+        return 0;
+    room = pbc_memory_room(conf->limits.memory);
+    return room.limit - room.free;
+}
+
 struct pbc_unpack *pbc_unpack_start(const struct pbc_unpack_conf *conf, struct pbc_error *err)
 {
     struct pbc_unpack *u = calloc(1, sizeof(*u));
@@ -177,6 +232,7 @@ struct pbc_unpack *pbc_unpack_start(const struct pbc_unpack_conf *conf, struct p
         return NULL;
     }
     u->conf = *conf;
+    u->before = used_before(conf);
     u->unwritten = conf->base != NULL; /* see pbc_write_thread */
     pthread_mutex_init(&u->lock, NULL);
     pthread_cond_init(&u->settled, NULL);
@@ -206,6 +262,8 @@ void pbc_unpack_push(struct pbc_unpack *u, struct pbc_chunk *c)
             memcpy(r->path, begin.path, sizeof(r->path));
             r->archive_bytes = begin.bytes;
         }
+    } else if (c->frame.type == PBC_FRAME_DATA) {
+        atomic_fetch_add(&u->pushed, c->frame.length);
     } else if (c->frame.type == PBC_FRAME_END && c->frame.length >= 8 + PBC_DIGEST_BYTES) {
         r->archive_bytes = 0; /* what BEGIN has said was a guess if it is packed on the fly */
         for (unsigned i = 0; i < 8; i++)

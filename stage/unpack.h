@@ -34,8 +34,9 @@ struct pbc_unpack_conf {
     char root[PBC_PATH_MAX]; /* the path that the tree will have: for what bundles have rewritten */
     const struct pbc_base *base; /* the tree to begin with; borrowed; NULL: an empty one */
     struct pbc_writer_limits limits;
-    unsigned bundles; /* of the set; those of the base do not come */
-    unsigned workers; /* most for a bundle of frames; 0: one for each processor */
+    unsigned bundles;  /* of the set; those of the base do not come */
+    uint64_t archives; /* bytes of all of the set, for guesses; 0: not known */
+    unsigned workers;  /* most for a bundle of frames; 0: one for each processor */
 };
 
 /* What is known of one bundle when the pipeline is done. */

@@ -79,6 +79,11 @@ void pbc_writer_free(struct pbc_writer *w)
     free(w);
 }
 
+int pbc_writer_lacks_memory(struct pbc_writer *w, struct pbc_memory_room *ret)
+{
+    return pbc_ledger_lacks_memory(w->ledger, ret);
+}
+
 void pbc_writer_counts(const struct pbc_writer *w, struct pbc_writer_count *ret)
 {
     pbc_ledger_counts(w->ledger, ret);

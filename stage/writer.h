@@ -14,6 +14,7 @@
 
 #include "beneath.h"
 #include "error.h"
+#include "memory.h"
 
 #include <stdint.h>
 #include <sys/types.h>
@@ -24,10 +25,14 @@
 struct pbc_writer;
 
 struct pbc_writer_limits {
-    uint64_t bytes;    /* contents of all files; 0 = no limit */
-    uint64_t entries;  /* members */
-    uint64_t min_free; /* bytes to leave free in the file system */
+    uint64_t bytes;                  /* contents of all files; 0 = no limit */
+    uint64_t entries;                /* members */
+    uint64_t min_free;               /* bytes to leave free in the file system */
+    const struct pbc_memory *memory; /* what bounds the file system's memory; borrowed; or NULL */
 };
+
+/* To leave free of the memory. */
+uint64_t pbc_writer_memory_reserve(const struct pbc_writer_limits *limits);
 
 struct pbc_writer_count {
     uint64_t entries;
@@ -85,6 +90,9 @@ void pbc_writer_overlay(struct pbc_writer *w);
  * earlier bundle that may be on a member's way, and with a directory or link that has taken the
  * place of something else. */
 int pbc_writer_tangled(const struct pbc_writer *w);
+
+/* 1 if a writer of the tree has failed for lack of memory, of which there was this. */
+int pbc_writer_lacks_memory(struct pbc_writer *w, struct pbc_memory_room *ret);
 
 /* Of all writers of the tree. */
 void pbc_writer_counts(const struct pbc_writer *w, struct pbc_writer_count *ret);

@@ -45,7 +45,7 @@ own_etc() {
     mkdir -p /etc/slurm
     mount --bind /cluster/etc/slurm /etc/slurm
     # slurmd insists on a cgroup tree; an empty one keeps it off the host's.
-    mount -t tmpfs -o mode=755,size=1m cgroup /sys/fs/cgroup
+    [[ -s /cluster/cgroups ]] || mount -t tmpfs -o mode=755,size=1m cgroup /sys/fs/cgroup
 }
 
 start_network() {

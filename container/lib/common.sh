@@ -109,11 +109,15 @@ inside() { (enter "$@"); }
 # environment, in the caller's directory where the node has it. CMD gets SIGTERM
 # when the caller is killed.
 enter() {
-    local pid
+    local pid namespaces=(--mount --net --uts --ipc --pid)
     pid=$(first_process "$1") || die "node '$1' is not running"
+    if has_cgroups "$1"; then
+        join_cgroups "$1"
+        namespaces+=(--cgroup)
+    fi
     shift
     # shellcheck disable=SC2016  # expanded by the inner shell
-    exec nsenter --target "$pid" --mount --net --uts --ipc --pid -- \
+    exec nsenter --target "$pid" "${namespaces[@]}" -- \
         env -i HOME=/root TERM="${TERM:-dumb}" LANG=C.UTF-8 \
         PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
         setpriv --pdeathsig TERM \

@@ -107,6 +107,13 @@ write_job_container() {
     set_conf JobContainerType=job_container/tmpfs PrologFlags=Contain
 }
 
+# Tasks are bound to their processors and held to their memory.
+write_cgroup_plugins() {
+    printf '%s\n' CgroupAutomount=no ConstrainCores=yes ConstrainRAMSpace=yes >>"$STATE/etc/slurm/cgroup.conf"
+    set_conf ProctrackType=proctrack/cgroup TaskPlugin=task/affinity,task/cgroup \
+        JobAcctGatherType=jobacct_gather/cgroup
+}
+
 plugin_dir() {
     local dir
     for dir in /usr/lib/*/slurm-wlm /usr/lib64/slurm /usr/lib/slurm; do

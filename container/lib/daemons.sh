@@ -81,6 +81,7 @@ not_idle() { grep -v ' idle$' <<<"$1" | tr '\n' ';'; }
 show_why() {
     local log=$STATE/log/slurmd-$1.log
     [[ $1 != ctl ]] || log=$STATE/log/slurmctld.log
+    [[ $1 != ctl || -s $log ]] || log=$STATE/log/slurmdbd.log
     [[ -s $log ]] || log=$STATE/log/$1.log
     [[ -s $log ]] || return 0
     printf -- '--- end of %s\n' "$log" >&2

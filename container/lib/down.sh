@@ -69,6 +69,7 @@ cmd_down() {
         sleep 0.05
     done
     if state_is_ours; then
+        remove_cgroups
         rm -rf --one-file-system -- "$STATE" || true
     fi
     verify_gone "$members" || exit 1

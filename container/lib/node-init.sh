@@ -12,6 +12,13 @@ mount -t tmpfs -o "mode=1777,nosuid,nodev,size=$size" shm /dev/shm
 mount -t tmpfs -o "mode=1777,nosuid,nodev,size=$size" tmp /tmp
 mount -t tmpfs -o mode=755,nosuid,nodev run /run
 mkdir -p /run/munge /run/slurmd /run/lock
+if [[ -s /cluster/cgroups ]]; then
+    mount -t tmpfs -o mode=755,size=1m cgroup /sys/fs/cgroup
+    while [[ $node == n* ]] && read -r controller _; do
+        mkdir "/sys/fs/cgroup/$controller"
+        mount -t cgroup -o "$controller" cgroup "/sys/fs/cgroup/$controller"
+    done </cluster/cgroups
+fi
 mount --bind /cluster/munge/run /run/munge
 printf 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6 2>/dev/null || true
 printf 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6 2>/dev/null || true

@@ -6,16 +6,23 @@ STATE=$1
 shift
 # shellcheck source=common.sh
 . /cluster/lib/common.sh
+# shellcheck source=cgroups.sh
+. /cluster/lib/cgroups.sh
 
 declare -A pid=() # as the anchor's namespace counts
 
 # The shell keeps its own PID namespace, so $! is the first process of the new
 # one under the number that it has here.
 create() {
-    local pinned=()
+    local pinned=() namespaces=(--mount --net --uts --ipc --pid)
     [[ ! -s /cluster/cpu ]] || pinned=(taskset --cpu-list "$(</cluster/cpu)")
+    if has_cgroups "$1"; then
+        new_node_cgroups "$1"
+        join_cgroups "$1"
+        namespaces+=(--cgroup)
+    fi
     # shellcheck disable=SC2016  # expanded by the inner shell
-    "${pinned[@]}" unshare --mount --net --uts --ipc --pid --propagation private \
+    "${pinned[@]}" unshare "${namespaces[@]}" --propagation private \
         bash -c '(exec -a "$1" bash /cluster/lib/node-init.sh "$@") </dev/null >>"/cluster/log/$2.log" 2>&1 3>&- &
                  echo $!' bash "$(marker "$1")" "$1" "$2"
 }

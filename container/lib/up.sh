@@ -15,12 +15,15 @@ Starts N (1..48) compute nodes n1..nN, a controller `ctl` and a login node
   --conf KEY=VALUE  line of slurm.conf, in place of the default for KEY; may be
                     repeated
   --private-tmp     every job gets a /tmp and /dev/shm of its own (job_container/tmpfs)
+  --cgroups         processors and memory of jobs are bounded by control groups; needs
+                    those of version 1. No more --cpus than the machine has
+  --accounting      slurmdbd and MariaDB, for sacct
   --no-pmix         a Slurm that has no PMIx plugin (MpiDefault=pmi2)
 EOF
 }
 
 cmd_up() {
-    local n='' cpus=4 store=2g rate='' prefix='' pmix=1 private=0 plugstack=() conf=()
+    local n='' cpus=4 store=2g rate='' prefix='' pmix=1 private=0 cgroups=0 accounting=0 plugstack=() conf=()
     while (($#)); do
         case $1 in
             --cpus | --store-size | --rate | --plugstack | --prefix | --conf)
@@ -33,6 +36,8 @@ cmd_up() {
             --conf) conf+=("$2") && shift 2 ;;
             --no-pmix) pmix=0 && shift ;;
             --private-tmp) private=1 && shift ;;
+            --cgroups) cgroups=1 && shift ;;
+            --accounting) accounting=1 && shift ;;
             -h | --help) up_usage && return ;;
             -*) die "up: unknown option '$1' (see: cluster up --help)" ;;
             *)
@@ -46,11 +51,16 @@ cmd_up() {
     [[ $cpus =~ ^[1-9][0-9]*$ ]] || die "up: --cpus '$cpus' is not a number"
     [[ $store =~ ^[0-9]+[kmgKMG%]?$ ]] || die "up: --store-size '$store' is not a size"
     [[ -z $rate ]] || check_rate "$rate"
+    ((cgroups == 0 || cpus <= $(nproc))) ||
+        die "up: --cgroups: this machine has $(nproc) processors, fewer than --cpus $cpus"
     [[ -z $prefix || -d $prefix ]] || die "up: --prefix '$prefix' is not a directory"
     [[ $EUID == 0 ]] || die "must be run as root"
     local tool
     for tool in slurmctld slurmd munged srun ip tc nsenter unshare setpriv pivot_root; do
         type -P "$tool" >/dev/null || die "'$tool' is missing; run container/install-deps"
+    done
+    for tool in slurmdbd mariadbd mariadb-install-db; do
+        ((accounting == 0)) || type -P "$tool" >/dev/null || die "'$tool' is missing; run container/install-deps"
     done
     if [[ -e $STATE || -n $(find_first_processes) ]]; then
         die "cluster '$NAME' exists already (remove it with: cluster --name $NAME down)"
@@ -66,12 +76,15 @@ cmd_up() {
         "$(realpath -- "$prefix")" >>"$STATE/etc/environment"
     write_slurm "$cpus" "$pmix"
     ((private == 0)) || write_job_container
+    ((cgroups == 0)) || { make_cgroups && write_cgroup_plugins; }
+    ((accounting == 0)) || write_accounting
     set_conf "${conf[@]}"
     write_plugstack "${plugstack[@]}"
     start_anchor
     local names
     mapfile -t names < <(node_names)
     add_nodes ctl login "${names[@]}"
+    ((accounting == 0)) || start_accounting || die_of_failed
     start_slurmctld || die_of_failed
     for_nodes start_slurmd "${names[@]}" || die_of_failed
     wait_up 60 || exit 1

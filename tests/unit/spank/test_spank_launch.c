@@ -355,6 +355,29 @@ static void failure_without_a_reason(void **state)
     assert_error(&err, PBC_EXIT_FAILED, "said nothing");
 }
 
+/* The other agents ask for another try, which would end the same. */
+static void an_agent_that_something_else_keeps_from_starting_is_not_tried_again(void **state)
+{
+    static const char *const why[] = {
+        "slurmstepd-n7: error: execve(): no",
+        "pbcast-stage: error while loading shared libraries: libpmix.so.2: cannot open",
+        "slurmstepd-n7: error: TaskProlog failed status=1",
+        "slurmstepd-n7: error: Failed to invoke spank plugin stack",
+    };
+    struct pbc_error err;
+
+    for (size_t i = 0; i < sizeof(why) / sizeof(why[0]); i++) {
+        char script[512];
+
+        snprintf(script, sizeof(script),
+                 "echo '%s' >&2; echo 'pbcast: again: node n1: not met' >&2; exit 6", why[i]);
+        srun_is(state, script);
+        assert_int_equal(run(state, &err), -1);
+        assert_error(&err, PBC_EXIT_AGAIN, "stands above");
+        assert_non_null(strstr(said, why[i]));
+    }
+}
+
 static void an_error_line_and_success_is_success(void **state)
 {
     struct pbc_error err;
@@ -638,6 +661,8 @@ int main(void)
         cmocka_unit_test_setup(success, setup),
         cmocka_unit_test_setup(failure_with_a_reason, setup),
         cmocka_unit_test_setup(failure_without_a_reason, setup),
+        cmocka_unit_test_setup(an_agent_that_something_else_keeps_from_starting_is_not_tried_again,
+                               setup),
         cmocka_unit_test_setup(an_error_line_and_success_is_success, setup),
         cmocka_unit_test_setup(an_error_and_no_end, setup),
         cmocka_unit_test_setup(death_by_a_signal, setup),

@@ -1,0 +1,47 @@
+/* memory.h - how much memory the control groups of this process leave it.
+ *
+ * Files in a tmpfs are memory of who writes them. Where a limit is reached the kernel kills, and
+ * frees nothing by it: so the writers of a tree look first, as they do at a file system's space.
+ * Versions 1 and 2 of the interface, the kernel's Documentation/admin-guide/cgroup-v1/memory.rst
+ * and cgroup-v2.rst. Swap does not count.
+ */
+#ifndef PBC_MEMORY_H
+#define PBC_MEMORY_H
+
+#include "error.h"
+
+#include <stdint.h>
+
+#define PBC_MEMORY_LEVELS  16          /* most groups one in the other that are looked at */
+#define PBC_MEMORY_RESERVE (16u << 20) /* bytes that an agent may need for itself any moment */
+
+/* The groups of this process that have a limit. All zeros: none. */
+struct pbc_memory {
+    unsigned levels;
+    struct {
+        uint64_t limit; /* bytes */
+        int usage;      /* descriptors of files of the group */
+        int stat;
+    } level[PBC_MEMORY_LEVELS];
+};
+
+struct pbc_memory_room {
+    uint64_t limit; /* of the group that leaves least */
+    uint64_t free;  /* in it; UINT64_MAX without a limit */
+};
+
+/* Look for them, below the directory `root` ("" but in tests). What cannot be found or read is
+ * taken for no limit. */
+void pbc_memory_open(struct pbc_memory *m, const char *root);
+void pbc_memory_close(struct pbc_memory *m);
+
+/* What is free now; what the kernel could take back from its cache of files counts as free. */
+struct pbc_memory_room pbc_memory_room(const struct pbc_memory *m);
+
+/* The error that `what` begins: that this is too little, and what to ask Slurm for: `need` bytes,
+ * the whole of what is to be staged, beside the `before` that were used before that, an agent's own
+ * and `reserve` left over. PBC_EXIT_NOSPACE. Returns -1. */
+int pbc_memory_short(const struct pbc_memory_room *room, uint64_t before, uint64_t need,
+                     uint64_t reserve, const char *what, struct pbc_error *err);
+
+#endif
