@@ -53,4 +53,14 @@ static inline int pbc_compat_load_job(job_info_msg_t **resp, uint32_t job)
 #endif
 }
 
+/* What slurm_load_ctl_conf has given: the function was renamed in 26.05. */
+static inline void pbc_compat_free_conf(slurm_conf_t *conf)
+{
+#if SLURM_VERSION_NUMBER >= SLURM_VERSION_NUM(26, 5, 0)
+    slurm_free_conf(conf);
+#else
+    slurm_free_ctl_conf(conf);
+#endif
+}
+
 #endif

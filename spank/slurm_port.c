@@ -272,7 +272,7 @@ int pbc_slurm_cred_expire(void)
         key = conf->authinfo == NULL ? NULL : strstr(conf->authinfo, "cred_expire=");
         if (key != NULL)
             seconds = atoi(key + strlen("cred_expire="));
-        slurm_free_ctl_conf(conf);
+        pbc_compat_free_conf(conf);
     }
     return seconds > 0 ? seconds : 120;
 }
