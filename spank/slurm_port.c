@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum pbc_context pbc_slurm_context(void)
 {
@@ -33,6 +34,11 @@ int pbc_slurm_step(struct spank_handle *sp, struct pbc_step *out)
         spank_get_item(sp, S_JOB_UID, &s.uid) != ESPANK_SUCCESS ||
         spank_get_item(sp, S_JOB_GID, &s.gid) != ESPANK_SUCCESS)
         return -1;
+    /* Since 23.02 srun gives what --uid said, and no valid id without it. */
+    if (spank_context() == S_CTX_LOCAL) {
+        s.uid = getuid();
+        s.gid = getgid();
+    }
     switch (s.step) {
     case SLURM_BATCH_SCRIPT:
         s.kind = PBC_STEP_BATCH;
