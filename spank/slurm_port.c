@@ -25,6 +25,19 @@ enum pbc_context pbc_slurm_context(void)
     }
 }
 
+#ifdef PBC_COMPAT_INIT_FAILURE
+__attribute__((visibility("default"))) int slurm_spank_init_failure_mode = PBC_COMPAT_INIT_FAILURE;
+#endif
+
+int pbc_slurm_init_fails_the_job(void)
+{
+#ifdef PBC_COMPAT_INIT_FAILURE
+    return 1;
+#else
+    return 0;
+#endif
+}
+
 int pbc_slurm_step(struct spank_handle *sp, struct pbc_step *out)
 {
     struct pbc_step s = {.kind = PBC_STEP_NORMAL};
