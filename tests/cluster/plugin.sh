@@ -222,6 +222,23 @@ test_long_path_of_the_user() {
 
 # ---- refusals ----
 
+# Slurm says it, before it looks for functions that the plugin needs and another Slurm has.
+test_plugin_for_another_slurm_says_so() {
+    local command copy=$SHARED/other.so
+    python3 "$here/other-version.py" "$PLUGIN" "$copy" || return
+    cluster plugstack "required /shared/other.so" >"$SHARED/slurmd" 2>&1
+    for command in srun sbatch salloc; do
+        capture "$command" -N1 /bin/true
+        expect_rc 1 && expect_count 1 "Incompatible Slurm plugin /shared/other.so version (99.11.2)" &&
+            expect_no "undefined symbol" || break
+    done
+    rc=$?
+    plugstack
+    ((rc == 0)) || return
+    out=$(cat "$SHARED/slurmd")
+    expect_out "Incompatible Slurm plugin /shared/other.so version (99.11.2)"
+}
+
 test_missing_bundle_costs_no_allocation() {
     bundle
     capture srun -N4 --pbcast-bundle=/no/such.tar hostname
