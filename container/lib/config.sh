@@ -112,7 +112,11 @@ set_conf() {
 write_job_container() {
     /usr/bin/python3 "$STATE/lib/oldest-cpu.py" >"$STATE/cpu"
     printf 'AutoBasePath=true\nBasePath=/run/slurm-jobs\n' >"$STATE/etc/slurm/job_container.conf"
-    set_conf JobContainerType=job_container/tmpfs PrologFlags=Contain
+    if slurm_is 25.11; then
+        set_conf NamespaceType=namespace/tmpfs PrologFlags=Contain
+    else
+        set_conf JobContainerType=job_container/tmpfs PrologFlags=Contain
+    fi
 }
 
 plugin_dir() {

@@ -16,7 +16,8 @@ Starts N (1..48) compute nodes n1..nN, a controller `ctl` and a login node
                     and DIR/lib/slurm, not below /tmp, /run, /etc or /dev/shm
   --conf KEY=VALUE  line of slurm.conf, in place of the default for KEY; may be
                     repeated
-  --private-tmp     every job gets a /tmp and /dev/shm of its own (job_container/tmpfs)
+  --private-tmp     every job gets a /tmp and /dev/shm of its own (job_container/tmpfs,
+                    since Slurm 25.11 namespace/tmpfs)
   --no-pmix         a Slurm that has no PMIx plugin (MpiDefault=pmi2)
 EOF
 }
