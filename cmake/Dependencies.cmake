@@ -34,7 +34,14 @@ else()
     endif()
 endif()
 
-find_path(SLURM_INCLUDE_DIR slurm/spank.h DOC "Directory that holds slurm/spank.h")
+# Another Slurm than the distribution's: its headers, its plugin directory, its srun.
+set(PBC_SLURM_PREFIX "" CACHE PATH "Prefix of the Slurm that loads the plugin; empty: the system's")
+if(PBC_SLURM_PREFIX)
+    find_path(SLURM_INCLUDE_DIR slurm/spank.h PATHS "${PBC_SLURM_PREFIX}/include" NO_DEFAULT_PATH
+              DOC "Directory that holds slurm/spank.h")
+else()
+    find_path(SLURM_INCLUDE_DIR slurm/spank.h DOC "Directory that holds slurm/spank.h")
+endif()
 if(NOT SLURM_INCLUDE_DIR)
     pbc_missing("Slurm's headers (or set SLURM_INCLUDE_DIR)" libslurm-dev)
 endif()
@@ -53,10 +60,19 @@ math(EXPR PBC_SLURM_MINOR "0x${CMAKE_MATCH_2}")
 math(EXPR PBC_SLURM_MICRO "0x${CMAKE_MATCH_3}")
 message(STATUS "Slurm headers: ${PBC_SLURM_MAJOR}.${PBC_SLURM_MINOR}.${PBC_SLURM_MICRO}")
 
+# What the plugin runs srun as, unless the site says srun=.
+if(PBC_SLURM_PREFIX)
+    set(PBC_SRUN "${PBC_SLURM_PREFIX}/bin/srun")
+else()
+    set(PBC_SRUN /usr/bin/srun)
+endif()
+
 # Where slurmd and srun look for plugins: as the distribution has it, else lib/slurm.
-set(PBC_PLUGIN_DIR "" CACHE PATH "Slurm's plugin directory")
+set(PBC_PLUGIN_DIR "" CACHE STRING "Slurm's plugin directory")
 if(NOT PBC_PLUGIN_DIR)
-    if(EXISTS "/usr/${CMAKE_INSTALL_LIBDIR}/slurm-wlm" OR EXISTS
+    if(PBC_SLURM_PREFIX)
+        set(PBC_PLUGIN_DIR "${PBC_SLURM_PREFIX}/lib/slurm")
+    elseif(EXISTS "/usr/${CMAKE_INSTALL_LIBDIR}/slurm-wlm" OR EXISTS
        "/usr/lib/${CMAKE_LIBRARY_ARCHITECTURE}/slurm-wlm")
         set(PBC_PLUGIN_DIR "${CMAKE_INSTALL_LIBDIR}/slurm-wlm")
     else()

@@ -29,6 +29,12 @@ typedef hostlist_t *pbc_hostlist;
 typedef hostlist_t pbc_hostlist;
 #endif
 
+/* Since 25.05 a plugin can say that a failed slurm_spank_init fails the job and leaves the node in
+ * service; before it is always the node's failure. */
+#if SLURM_VERSION_NUMBER >= SLURM_VERSION_NUM(25, 5, 0)
+#define PBC_COMPAT_INIT_FAILURE ESPANK_JOB_FAILURE
+#endif
+
 /* A step id with members that nobody set, as Slurm wants it. 25.11 added a member that is 0 when it
  * is not known, not NO_VAL. */
 static inline slurm_step_id_t pbc_compat_step_id(uint32_t job, uint32_t step)
@@ -50,6 +56,16 @@ static inline int pbc_compat_load_job(job_info_msg_t **resp, uint32_t job)
     return slurm_load_job(resp, pbc_compat_step_id(job, NO_VAL), 0);
 #else
     return slurm_load_job(resp, job, 0);
+#endif
+}
+
+/* What slurm_load_ctl_conf has given: the function was renamed in 26.05. */
+static inline void pbc_compat_free_conf(slurm_conf_t *conf)
+{
+#if SLURM_VERSION_NUMBER >= SLURM_VERSION_NUM(26, 5, 0)
+    slurm_free_conf(conf);
+#else
+    slurm_free_ctl_conf(conf);
 #endif
 }
 

@@ -38,9 +38,11 @@ PBC_EXPORT int slurm_spank_init(spank_t sp, int ac, char *argv[])
     case PBC_CTX_ALLOCATOR:
         return pbc_options_register(sp) < 0 ? -1 : pbc_submit_init();
     case PBC_CTX_STEPD:
-        /* A failure here would take the node out of service. */
-        (void)pbc_options_register(sp);
-        return 0;
+        if (pbc_options_register(sp) == 0)
+            return 0;
+        /* The tasks could run unstaged; a node out of service would be worse. */
+        pbc_slurm_error("slurmstepd does not take the options of pbcast");
+        return pbc_slurm_init_fails_the_job() ? -1 : 0;
     case PBC_CTX_SLURMD:
         return pbc_sweep(ac, argv);
     default:

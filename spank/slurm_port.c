@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum pbc_context pbc_slurm_context(void)
 {
@@ -24,6 +25,19 @@ enum pbc_context pbc_slurm_context(void)
     }
 }
 
+#ifdef PBC_COMPAT_INIT_FAILURE
+__attribute__((visibility("default"))) int slurm_spank_init_failure_mode = PBC_COMPAT_INIT_FAILURE;
+#endif
+
+int pbc_slurm_init_fails_the_job(void)
+{
+#ifdef PBC_COMPAT_INIT_FAILURE
+    return 1;
+#else
+    return 0;
+#endif
+}
+
 int pbc_slurm_step(struct spank_handle *sp, struct pbc_step *out)
 {
     struct pbc_step s = {.kind = PBC_STEP_NORMAL};
@@ -33,6 +47,11 @@ int pbc_slurm_step(struct spank_handle *sp, struct pbc_step *out)
         spank_get_item(sp, S_JOB_UID, &s.uid) != ESPANK_SUCCESS ||
         spank_get_item(sp, S_JOB_GID, &s.gid) != ESPANK_SUCCESS)
         return -1;
+    /* Since 23.02 srun gives what --uid said, and no valid id without it. */
+    if (spank_context() == S_CTX_LOCAL) {
+        s.uid = getuid();
+        s.gid = getgid();
+    }
     switch (s.step) {
     case SLURM_BATCH_SCRIPT:
         s.kind = PBC_STEP_BATCH;
@@ -272,7 +291,7 @@ int pbc_slurm_cred_expire(void)
         key = conf->authinfo == NULL ? NULL : strstr(conf->authinfo, "cred_expire=");
         if (key != NULL)
             seconds = atoi(key + strlen("cred_expire="));
-        slurm_free_ctl_conf(conf);
+        pbc_compat_free_conf(conf);
     }
     return seconds > 0 ? seconds : 120;
 }

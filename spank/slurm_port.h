@@ -38,6 +38,10 @@ struct pbc_step {
 
 enum pbc_context pbc_slurm_context(void);
 
+/* 1 if a failure of slurm_spank_init in slurmstepd fails the job, 0 if it takes the node out of
+ * service. */
+int pbc_slurm_init_fails_the_job(void);
+
 /* Job, step and owner of a hook in srun or slurmstepd. -1 when Slurm does not say. */
 int pbc_slurm_step(struct spank_handle *sp, struct pbc_step *out);
 

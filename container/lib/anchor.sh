@@ -41,7 +41,7 @@ build_root() {
 }
 
 own_etc() {
-    cp --remove-destination /cluster/etc/{passwd,group,hosts} /etc/
+    cp --remove-destination -p /cluster/etc/{passwd,group,shadow,hosts} /etc/
     mkdir -p /etc/slurm
     mount --bind /cluster/etc/slurm /etc/slurm
     # slurmd insists on a cgroup tree; an empty one keeps it off the host's.
@@ -56,7 +56,7 @@ start_network() {
     ip link set br0 up
 }
 
-# One munged answers for all nodes: its socket is a file that all of them see.
+# One munged answers for all nodes of Debian's Slurm: its socket is a file that all of them see.
 start_munge() {
     munged --key-file=/cluster/munge/key --socket=/cluster/munge/run/munge.socket.2 \
         --pid-file=/cluster/munge/pid --log-file=/cluster/munge/log \

@@ -97,6 +97,21 @@ select_nodes() {
     fi
 }
 
+# The other Slurm that the cluster runs; fails when it is the machine's own.
+slurm_prefix() {
+    local dir
+    read -r dir 2>/dev/null <"$STATE/slurm" || return 1
+    printf '%s\n' "$dir"
+}
+
+# The configuration of a cluster names keys that not every Slurm has.
+slurm_is() { # slurm_is MAJOR.MINOR or newer
+    local dir version
+    dir=$(slurm_prefix) && dir=$dir/sbin/ || dir=''
+    version=$("${dir}slurmctld" -V) || die "cannot run ${dir}slurmctld"
+    [[ $(printf '%s\n' "$1" "${version#* }" | sort -V | head -n 1) == "$1" ]]
+}
+
 need_running() {
     [[ $EUID == 0 ]] || die "must be run as root"
     state_is_ours || die "there is no cluster '$NAME' (start one with: cluster --name $NAME up 4)"
@@ -109,17 +124,20 @@ inside() { (enter "$@"); }
 # environment, in the caller's directory where the node has it. CMD gets SIGTERM
 # when the caller is killed.
 enter() {
-    local pid namespaces=(--mount --net --uts --ipc --pid)
+    local pid dir namespaces=(--mount --net --uts --ipc --pid)
+    local vars=(PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin)
     pid=$(first_process "$1") || die "node '$1' is not running"
     if has_cgroups "$1"; then
         join_cgroups "$1"
         namespaces+=(--cgroup)
     fi
     shift
+    if dir=$(slurm_prefix); then
+        vars=("PATH=$dir/sbin:$dir/bin:${vars[0]#PATH=}" SLURM_CONF=/etc/slurm/slurm.conf)
+    fi
     # shellcheck disable=SC2016  # expanded by the inner shell
     exec nsenter --target "$pid" "${namespaces[@]}" -- \
-        env -i HOME=/root TERM="${TERM:-dumb}" LANG=C.UTF-8 \
-        PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+        env -i HOME=/root TERM="${TERM:-dumb}" LANG=C.UTF-8 "${vars[@]}" \
         setpriv --pdeathsig TERM \
         bash -c 'cd -- "$1" 2>/dev/null || cd /; shift; exec "$@"' bash "$PWD" "$@"
 }

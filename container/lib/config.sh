@@ -6,12 +6,16 @@ write_users() {
     # The host's system accounts stay; its people are not part of the cluster.
     awk -F: '$3 < 1000 || $3 >= 60000' /etc/passwd >"$STATE/etc/passwd"
     awk -F: '$3 < 1000 || $3 >= 60000' /etc/group >"$STATE/etc/group"
+    # su, with which newer Slurms ask for a user's environment, wants an account that is not locked.
+    install -m 640 -g shadow /etc/shadow "$STATE/etc/shadow"
     for entry in "${USERS[@]}"; do
         name=${entry%:*} id=${entry#*:} home=/shared/home/$name
-        sed -i "/^$name:/d" "$STATE/etc/passwd" "$STATE/etc/group"
+        sed -i "/^$name:/d" "$STATE"/etc/{passwd,group,shadow}
+        printf '%s:*:1::::::\n' "$name" >>"$STATE/etc/shadow"
         printf '%s:x:%d:%d:%s:%s:/bin/bash\n' "$name" "$id" "$id" "$name" "$home" >>"$STATE/etc/passwd"
         printf '%s:x:%d:\n' "$name" "$id" >>"$STATE/etc/group"
         install -d -m 755 -o "$id" -g "$id" "$STATE/shared/home/$name"
+        printf 'set -a\n. /cluster/etc/environment\nset +a\n' >"$STATE/shared/home/$name/.profile"
     done
     # What every user's session has; Slurm carries it to the tasks. OpenMPI would
     # probe for fabrics, and spin on cores that the nodes share.
@@ -83,7 +87,11 @@ DefMemPerCPU=256
 NodeName=n[1-$n] CPUs=$cpus RealMemory=$((cpus * 256)) State=UNKNOWN
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 EOF
-    printf 'CgroupPlugin=cgroup/v1\nCgroupMountpoint=/sys/fs/cgroup\n' >"$STATE/etc/slurm/cgroup.conf"
+    if slurm_is 24.05; then
+        printf 'CgroupPlugin=disabled\n' >"$STATE/etc/slurm/cgroup.conf"
+    else
+        printf 'CgroupPlugin=cgroup/v1\nCgroupMountpoint=/sys/fs/cgroup\n' >"$STATE/etc/slurm/cgroup.conf"
+    fi
     install -d -m 755 -o slurm -g slurm "$STATE/state" "$STATE/log"
 }
 
@@ -104,7 +112,11 @@ set_conf() {
 write_job_container() {
     /usr/bin/python3 "$STATE/lib/oldest-cpu.py" >"$STATE/cpu"
     printf 'AutoBasePath=true\nBasePath=/run/slurm-jobs\n' >"$STATE/etc/slurm/job_container.conf"
-    set_conf JobContainerType=job_container/tmpfs PrologFlags=Contain
+    if slurm_is 25.11; then
+        set_conf NamespaceType=namespace/tmpfs PrologFlags=Contain
+    else
+        set_conf JobContainerType=job_container/tmpfs PrologFlags=Contain
+    fi
 }
 
 # Tasks are bound to their processors and held to their memory.
@@ -115,14 +127,15 @@ write_cgroup_plugins() {
 }
 
 plugin_dir() {
-    local dir
-    for dir in /usr/lib/*/slurm-wlm /usr/lib64/slurm /usr/lib/slurm; do
+    local dir places=(/usr/lib/*/slurm-wlm /usr/lib64/slurm /usr/lib/slurm)
+    ! dir=$(slurm_prefix) || places=("$dir"/lib/slurm "$dir"/lib64/slurm "$dir"/lib/*/slurm*)
+    for dir in "${places[@]}"; do
         if [[ -e $dir/auth_munge.so ]]; then
             printf '%s\n' "$dir"
             return
         fi
     done
-    die "found no Slurm plugin directory; run container/install-deps"
+    die "found no Slurm plugin directory (${places[*]}); run container/install-deps"
 }
 
 # write_plugstack LINE...: no line, no plugin.

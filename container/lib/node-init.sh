@@ -19,7 +19,14 @@ if [[ -s /cluster/cgroups ]]; then
         mount -t cgroup -o "$controller" cgroup "/sys/fs/cgroup/$controller"
     done </cluster/cgroups
 fi
-mount --bind /cluster/munge/run /run/munge
+if [[ -e /cluster/slurm ]]; then
+    # Most builds of Slurm, unlike Debian's, refuse a credential that munged has seen before: each
+    # node of a step shows the same one, so each needs a munged of its own.
+    munged --key-file=/cluster/munge/key --socket=/run/munge/munge.socket.2 \
+        --pid-file=/run/munge/pid --log-file=/run/munge/log --seed-file=/run/munge/seed
+else
+    mount --bind /cluster/munge/run /run/munge
+fi
 printf 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6 2>/dev/null || true
 printf 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6 2>/dev/null || true
 ip link set lo up

@@ -12,9 +12,12 @@ Starts N (1..48) compute nodes n1..nN, a controller `ctl` and a login node
                     rates: 1gbit, 200mbit
   --plugstack LINE  line of plugstack.conf; may be repeated (default: no plugin)
   --prefix DIR      DIR/bin comes first in the users' PATH
+  --slurm DIR       another Slurm than the machine's: DIR/bin/srun, DIR/sbin/slurmd
+                    and DIR/lib/slurm, not below /tmp, /run, /etc or /dev/shm
   --conf KEY=VALUE  line of slurm.conf, in place of the default for KEY; may be
                     repeated
-  --private-tmp     every job gets a /tmp and /dev/shm of its own (job_container/tmpfs)
+  --private-tmp     every job gets a /tmp and /dev/shm of its own (job_container/tmpfs,
+                    since Slurm 25.11 namespace/tmpfs)
   --cgroups         processors and memory of jobs are bounded by control groups; needs
                     those of version 1. No more --cpus than the machine has
   --accounting      slurmdbd and MariaDB, for sacct
@@ -23,16 +26,18 @@ EOF
 }
 
 cmd_up() {
-    local n='' cpus=4 store=2g rate='' prefix='' pmix=1 private=0 cgroups=0 accounting=0 plugstack=() conf=()
+    local n='' cpus=4 store=2g rate='' prefix='' slurm='' pmix=1 private=0 cgroups=0 accounting=0
+    local plugstack=() conf=() path
     while (($#)); do
         case $1 in
-            --cpus | --store-size | --rate | --plugstack | --prefix | --conf)
+            --cpus | --store-size | --rate | --plugstack | --prefix | --slurm | --conf)
                 [[ $# -ge 2 ]] || die "$1 needs a value" ;;&
             --cpus) cpus=$2 && shift 2 ;;
             --store-size) store=$2 && shift 2 ;;
             --rate) rate=$2 && shift 2 ;;
             --plugstack) plugstack+=("$2") && shift 2 ;;
             --prefix) prefix=$2 && shift 2 ;;
+            --slurm) slurm=$2 && shift 2 ;;
             --conf) conf+=("$2") && shift 2 ;;
             --no-pmix) pmix=0 && shift ;;
             --private-tmp) private=1 && shift ;;
@@ -54,6 +59,8 @@ cmd_up() {
     ((cgroups == 0 || cpus <= $(nproc))) ||
         die "up: --cgroups: this machine has $(nproc) processors, fewer than --cpus $cpus"
     [[ -z $prefix || -d $prefix ]] || die "up: --prefix '$prefix' is not a directory"
+    [[ -z $slurm || ( -x $slurm/sbin/slurmd && -x $slurm/sbin/slurmctld && -x $slurm/bin/srun ) ]] ||
+        die "up: --slurm '$slurm' is not an installation of Slurm (sbin/slurmd, sbin/slurmctld, bin/srun)"
     [[ $EUID == 0 ]] || die "must be run as root"
     local tool
     for tool in slurmctld slurmd munged srun ip tc nsenter unshare setpriv pivot_root; do
@@ -72,8 +79,15 @@ cmd_up() {
     trap 'exit 1' INT TERM
     local start=$SECONDS
     write_state "$n" "$store"
-    [[ -z $prefix ]] || printf 'PATH=%s/bin:/usr/local/bin:/usr/bin:/bin\n' \
-        "$(realpath -- "$prefix")" >>"$STATE/etc/environment"
+    path=/usr/local/bin:/usr/bin:/bin
+    if [[ -n $slurm ]]; then
+        slurm=$(realpath -- "$slurm")
+        printf '%s\n' "$slurm" >"$STATE/slurm"
+        printf 'SLURM_CONF=/etc/slurm/slurm.conf\n' >>"$STATE/etc/environment"
+        path=$slurm/bin:$path
+    fi
+    [[ -z $prefix ]] || path=$(realpath -- "$prefix")/bin:$path
+    printf 'PATH=%s\n' "$path" >>"$STATE/etc/environment"
     write_slurm "$cpus" "$pmix"
     ((private == 0)) || write_job_container
     ((cgroups == 0)) || { make_cgroups && write_cgroup_plugins; }

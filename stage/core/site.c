@@ -253,7 +253,7 @@ void pbc_site_defaults(struct pbc_site *site)
     memset(site, 0, sizeof(*site));
     strcpy(site->store, PBC_STORE_DEFAULT);
     strcpy(site->agent, PBC_AGENT_DEFAULT);
-    strcpy(site->srun, "/usr/bin/srun");
+    strcpy(site->srun, PBC_SRUN_DEFAULT);
     strcpy(site->mpi, "pmix");
     site->allow_user_bundles = 1;
     site->mirror_max = (uint64_t)512 << 20;

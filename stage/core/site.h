@@ -12,7 +12,7 @@
 struct pbc_site {
     char store[PBC_PATH_MAX]; /* store=DIR, absolute, no "..", not "/"; /dev/shm/pbcast */
     char agent[PBC_PATH_MAX]; /* agent=FILE, absolute; where the install put pbcast-stage */
-    char srun[PBC_PATH_MAX];  /* srun=FILE, absolute; /usr/bin/srun: what starts the staging step */
+    char srun[PBC_PATH_MAX];  /* srun=FILE, absolute; what starts the staging step */
     char mpi[32];     /* mpi=TYPE of the staging step: pmix, pmix_v3, pmix_v4, pmix_v5; pmix */
     char address[64]; /* address=INTERFACE or SUBNET/BITS that carries data; "" = any */
     char catalog[PBC_PATH_MAX];        /* catalog=FILE, absolute (catalog.h); "" = none */

@@ -5,8 +5,9 @@
 # A test file sources this, defines its tests and calls `main "$@"`. It is run as
 #     FILE PREFIX [test...]
 # where PREFIX is an installation of pbcast that nodes can see (not below /tmp, /run or /dev/shm).
-# It starts a cluster of $NODES nodes of its own, unless one named $PBC_CLUSTER runs already, and
-# prints "ok NAME", "not ok NAME" or "skipped NAME", one line a test.
+# It starts a cluster of $NODES nodes of its own, unless one named $PBC_CLUSTER runs already, with
+# the machine's Slurm or that of $PBC_SLURM_PREFIX, for which PREFIX was built, and prints "ok NAME",
+# "not ok NAME" or "skipped NAME", one line a test.
 
 # shellcheck disable=SC2034  # used by the files that source this one
 here=$(dirname -- "$(realpath -- "${BASH_SOURCE[0]}")")
@@ -111,7 +112,8 @@ main() {
     [[ -n $PLUGIN ]] || { echo "no pbcast.so below $PREFIX" >&2 && exit 1; }
     if ! grep -qx "$PBC_CLUSTER" <<<"$("$top/container/cluster" list)"; then
         # shellcheck disable=SC2154
-        cluster up "$NODES" --prefix "$PREFIX" "${CLUSTER_OPTIONS[@]}" || exit 1
+        cluster up "$NODES" --prefix "$PREFIX" ${PBC_SLURM_PREFIX:+--slurm "$PBC_SLURM_PREFIX"} \
+            "${CLUSTER_OPTIONS[@]}" || exit 1
         trap 'cluster down >/dev/null' EXIT
     fi
     SHARED=$(cluster shared)

@@ -37,7 +37,7 @@ static void without_words_the_defaults_hold(void **state)
     assert_int_equal(pbc_site_parse(0, NULL, &site, &err), 0);
     assert_memory_equal(&defaults, &site, sizeof(site));
     assert_string_equal(site.store, "/dev/shm/pbcast");
-    assert_string_equal(site.srun, "/usr/bin/srun");
+    assert_int_equal(site.srun[0], '/');
     assert_string_equal(site.mpi, "pmix");
     assert_string_equal(site.address, "");
     assert_int_equal(site.agent[0], '/');

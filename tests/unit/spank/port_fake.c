@@ -123,6 +123,11 @@ enum pbc_context pbc_slurm_context(void)
     return fake.ctx;
 }
 
+int pbc_slurm_init_fails_the_job(void)
+{
+    return fake.init_fails_the_job;
+}
+
 int pbc_slurm_step(struct spank_handle *sp, struct pbc_step *out)
 {
     (void)sp;

@@ -26,6 +26,7 @@ struct fake {
     enum pbc_job_state state[16]; /* by job id */
     int registered;
     int register_fails;
+    int init_fails_the_job; /* as since Slurm 25.05 */
 };
 
 extern struct fake fake;

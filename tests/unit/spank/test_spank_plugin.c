@@ -73,6 +73,8 @@ struct life {
     int listed;
     int register_fails;
     const char *want;
+    int init_fails_the_job;
+    int want_init; /* what slurm_spank_init returns */
 };
 
 /* One process of Slurm, from init on. 0 when it did what was wanted. */
@@ -84,6 +86,7 @@ static int live(void *arg)
 
     fake.ctx = l->ctx;
     fake.register_fails = l->register_fails;
+    fake.init_fails_the_job = l->init_fails_the_job;
     for (int i = 0; i < l->listed; i++)
         init |= slurm_spank_init(NULL, 0, argv);
     for (int i = 0; i < l->listed; i++)
@@ -102,18 +105,25 @@ static int live(void *arg)
         slurm_spank_job_epilog(NULL, 0, argv);
     if (strcmp(did, l->want) != 0)
         return 1;
-    return init == (l->register_fails && l->ctx != PBC_CTX_STEPD ? -1 : 0) ? 0 : 2;
+    return init == l->want_init ? 0 : 2;
 }
 
 static void hooks_and_contexts(void **state)
 {
     static struct life lives[] = {
-        {PBC_CTX_SRUN, 1, 0, "rios"}, {PBC_CTX_ALLOCATOR, 1, 0, "rio"},
-        {PBC_CTX_STEPD, 1, 0, "rpt"}, {PBC_CTX_SLURMD, 1, 0, "w"},
-        {PBC_CTX_OTHER, 0, 0, "e"},   {PBC_CTX_SRUN, 2, 0, "rios"},
-        {PBC_CTX_STEPD, 3, 0, "rpt"}, {PBC_CTX_ALLOCATOR, 2, 0, "rio"},
-        {PBC_CTX_SLURMD, 2, 0, "w"},  {PBC_CTX_SRUN, 1, 1, "ros"},
-        {PBC_CTX_STEPD, 1, 1, "rpt"}, /* never a failure there: it would drain the node */
+        {PBC_CTX_SRUN, 1, 0, "rios", 0, 0},
+        {PBC_CTX_ALLOCATOR, 1, 0, "rio", 0, 0},
+        {PBC_CTX_STEPD, 1, 0, "rpt", 0, 0},
+        {PBC_CTX_STEPD, 1, 0, "rpt", 1, 0},
+        {PBC_CTX_SLURMD, 1, 0, "w", 0, 0},
+        {PBC_CTX_OTHER, 0, 0, "e", 0, 0},
+        {PBC_CTX_SRUN, 2, 0, "rios", 0, 0},
+        {PBC_CTX_STEPD, 3, 0, "rpt", 0, 0},
+        {PBC_CTX_ALLOCATOR, 2, 0, "rio", 0, 0},
+        {PBC_CTX_SLURMD, 2, 0, "w", 0, 0},
+        {PBC_CTX_SRUN, 1, 1, "ros", 0, -1},
+        {PBC_CTX_STEPD, 1, 1, "rpt", 0, 0},  /* a failure would drain the node */
+        {PBC_CTX_STEPD, 1, 1, "rpt", 1, -1}, /* a failure is the job's */
     };
 
     (void)state;

@@ -1,0 +1,163 @@
+/* What the port makes of Slurm's answers, where versions of Slurm differ. Slurm's own functions are
+ * those below. */
+#include "support.h"
+
+#include "slurm_port.h"
+
+#include "compat.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static struct {
+    spank_context_t ctx;
+    uid_t uid;
+    gid_t gid;
+    uint32_t step;
+    char *authinfo;
+    int freed;
+} slurm;
+
+spank_context_t spank_context(void)
+{
+    return slurm.ctx;
+}
+
+spank_err_t spank_get_item(spank_t sp, spank_item_t item, ...)
+{
+    va_list ap;
+
+    (void)sp;
+    va_start(ap, item);
+    switch (item) {
+    case S_JOB_ID:
+        *va_arg(ap, uint32_t *) = 7;
+        break;
+    case S_JOB_STEPID:
+        *va_arg(ap, uint32_t *) = slurm.step;
+        break;
+    case S_JOB_UID:
+        *va_arg(ap, uid_t *) = slurm.uid;
+        break;
+    case S_JOB_GID:
+        *va_arg(ap, gid_t *) = slurm.gid;
+        break;
+    default:
+        fail_msg("item %d", (int)item);
+    }
+    va_end(ap);
+    return ESPANK_SUCCESS;
+}
+
+int slurm_load_ctl_conf(time_t update_time, slurm_conf_t **conf)
+{
+    (void)update_time;
+    *conf = calloc(1, sizeof(**conf));
+    assert_non_null(*conf);
+    (*conf)->authinfo = slurm.authinfo;
+    return SLURM_SUCCESS;
+}
+
+#if SLURM_VERSION_NUMBER >= SLURM_VERSION_NUM(26, 5, 0)
+void slurm_free_conf(slurm_conf_t *conf)
+#else
+void slurm_free_ctl_conf(slurm_conf_t *conf)
+#endif
+{
+    slurm.freed++;
+    free(conf);
+}
+
+static void in_srun_the_user_is_who_runs_it(void **state)
+{
+    struct pbc_step step;
+
+    (void)state;
+    slurm.ctx = S_CTX_LOCAL;
+    slurm.uid = 99; /* what srun says since 23.02 */
+    slurm.gid = 99;
+    assert_int_equal(pbc_slurm_step(NULL, &step), 0);
+    assert_int_equal(step.uid, getuid());
+    assert_int_equal(step.gid, getgid());
+}
+
+static void in_slurmstepd_it_is_who_slurm_says(void **state)
+{
+    struct pbc_step step;
+
+    (void)state;
+    slurm.ctx = S_CTX_REMOTE;
+    slurm.uid = getuid() + 1;
+    slurm.gid = getgid() + 1;
+    assert_int_equal(pbc_slurm_step(NULL, &step), 0);
+    assert_int_equal(step.uid, getuid() + 1);
+    assert_int_equal(step.gid, getgid() + 1);
+    assert_int_equal(step.job, 7);
+}
+
+static void special_steps_are_known_by_their_ids(void **state)
+{
+    static const struct {
+        uint32_t id;
+        enum pbc_step_kind kind;
+    } steps[] = {
+        {0, PBC_STEP_NORMAL},
+        {0xfffffffa, PBC_STEP_INTERACTIVE},
+        {0xfffffffb, PBC_STEP_BATCH},
+        {0xfffffffc, PBC_STEP_EXTERN},
+    };
+    struct pbc_step step;
+
+    (void)state;
+    slurm.ctx = S_CTX_REMOTE;
+    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+        slurm.step = steps[i].id;
+        assert_int_equal(pbc_slurm_step(NULL, &step), 0);
+        assert_int_equal(step.kind, steps[i].kind);
+    }
+}
+
+static void a_failed_init_is_the_job_s_where_the_headers_say_so(void **state)
+{
+    (void)state;
+#if SLURM_VERSION_NUMBER >= SLURM_VERSION_NUM(25, 5, 0)
+    assert_int_equal(pbc_slurm_init_fails_the_job(), 1);
+    assert_int_equal(slurm_spank_init_failure_mode, ESPANK_JOB_FAILURE);
+#else
+    assert_int_equal(pbc_slurm_init_fails_the_job(), 0);
+#endif
+}
+
+static void the_life_of_a_credential(void **state)
+{
+    static char set[] = "socket=/run/munge,cred_expire=300";
+
+    (void)state;
+    slurm.authinfo = NULL;
+    assert_int_equal(pbc_slurm_cred_expire(), 120);
+    slurm.authinfo = set;
+    assert_int_equal(pbc_slurm_cred_expire(), 300);
+    assert_int_equal(slurm.freed, 2);
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    memset(&slurm, 0, sizeof(slurm));
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(in_srun_the_user_is_who_runs_it, setup),
+        cmocka_unit_test_setup(in_slurmstepd_it_is_who_slurm_says, setup),
+        cmocka_unit_test_setup(special_steps_are_known_by_their_ids, setup),
+        cmocka_unit_test_setup(a_failed_init_is_the_job_s_where_the_headers_say_so, setup),
+        cmocka_unit_test_setup(the_life_of_a_credential, setup),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
