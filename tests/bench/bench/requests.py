@@ -24,8 +24,8 @@ NO_REQUEST = {"FORGET", "RELEASE", "RELEASEDIR"}
 CASES = {"none": "no Python: `srun true`",
          "shared python": "GlusterFS, `pass`",
          "shared scipy": "GlusterFS, `import scipy`",
-         f"shared scipy {MANY}": f"GlusterFS, `import scipy`, {MANY} path entries",
-         f"staged scipy {MANY}": f"relocated, `import scipy`, {MANY} path entries"}
+         f"shared scipy {MANY}": f"GlusterFS, `import scipy`, {MANY} entries",
+         f"staged scipy {MANY}": f"relocated, `import scipy`, {MANY} entries"}
 
 
 def path_entries(count):
