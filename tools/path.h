@@ -23,4 +23,12 @@ static inline const char *pbc_path_last(const char *path)
     return slash == NULL ? path : slash + 1;
 }
 
+/* Whether its text ends so. */
+static inline bool pbc_path_ends(const char *path, const char *end)
+{
+    size_t len = strlen(path), n = strlen(end);
+
+    return len >= n && strcmp(path + len - n, end) == 0;
+}
+
 #endif
