@@ -206,7 +206,8 @@ static int write_report(const struct wish *w, struct pbc_leaks *l, const char *r
 
     fprintf(out, "pbcast leaks: %u process%s, %lu requests in %s; %lu leak%s\n", processes,
             processes == 1 ? "" : "es", pbc_leaks_staged(l), root, leaks, leaks == 1 ? "" : "s");
-    pbc_leaks_write(l, out, w->names);
+    if (pbc_leaks_write(l, out, w->names) != 0)
+        return pbc_fail(err, PBC_EXIT_FAILED, "no memory for the report");
     if (fflush(out) != 0 || ferror(out))
         return pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot write the report");
     return 0;

@@ -31,4 +31,12 @@ static inline bool pbc_path_ends(const char *path, const char *end)
     return len >= n && strcmp(path + len - n, end) == 0;
 }
 
+/* Whether it is called as shared libraries are: NAME.so, NAME.so.N. */
+static inline bool pbc_path_is_library(const char *path)
+{
+    const char *so = strstr(pbc_path_last(path), ".so");
+
+    return so != NULL && (so[3] == '\0' || so[3] == '.');
+}
+
 #endif
