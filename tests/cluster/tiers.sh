@@ -178,17 +178,28 @@ test_a_default_of_a_partition() {
     expect_rc 0 && expect_count 3 "twelve from" && expect_out python/3.12 && nothing_left
 }
 
+# module_load KIND MODULECMD: what loading and unloading the site's module does to a job.
+module_load() {
+    set_up
+    entry python/3.11 eleven
+    cp -r "$top/etc/modulefiles/$1" "$SHARED/modulefiles"
+    capture bash -c "export MODULEPATH=/shared/modulefiles; eval \"\$($2 bash load python/3.11)\"
+        srun -N4 hello; eval \"\$($2 bash unload python/3.11)\"; echo left=\$PBCAST_BUNDLE"
+    rm -rf "$SHARED/modulefiles"
+    expect_rc 0 && expect_count 4 "eleven from" && grep -qx 'left=' <<<"$out" && nothing_left
+}
+
 test_module_load_selects_the_bundle() {
     local modulecmd
     modulecmd=$(find /usr/lib/*/modulecmd.tcl /usr/share/Modules /usr/lib/environment-modules -name modulecmd.tcl 2>/dev/null | head -1)
     [[ -n $modulecmd ]] || { fail "environment-modules is not installed"; return; }
-    set_up
-    entry python/3.11 eleven
-    cp -r "$top/etc/modulefiles/tcl" "$SHARED/modulefiles"
-    capture bash -c "export MODULEPATH=/shared/modulefiles; eval \"\$($modulecmd bash load python/3.11)\"
-        srun -N4 hello; eval \"\$($modulecmd bash unload python/3.11)\"; echo left=\$PBCAST_BUNDLE"
-    rm -rf "$SHARED/modulefiles"
-    expect_rc 0 && expect_count 4 "eleven from" && grep -qx 'left=' <<<"$out" && nothing_left
+    module_load tcl "$modulecmd"
+}
+
+test_module_load_of_lmod_selects_the_bundle() {
+    local lmod=/var/cache/pbcast/lmod/usr/share/lmod/lmod/libexec/lmod
+    [[ -x $lmod ]] || { echo "container/install-deps could not get Lmod" && return 77; }
+    module_load lmod "$lmod"
 }
 
 # ---- directories ----

@@ -266,6 +266,32 @@ EOF
     ! conf | grep LOADEDMODULES
 }
 
+@test "module: of Lmod, whose module command is a function of the user's shell" {
+    export LMOD_CMD=/var/cache/pbcast/lmod/usr/share/lmod/lmod/libexec/lmod
+    [[ -x $LMOD_CMD ]] || skip "container/install-deps could not get Lmod"
+    modules
+    rm files/*
+    mkdir files/a
+    cat >files/a/1.0.lua <<EOF
+prepend_path("PATH", "$PWD/sw/a b/bin")
+prepend_path("LD_LIBRARY_PATH", "$PWD/sw/a b/lib")
+setenv("A_HOME", "$PWD/sw/a b")
+EOF
+    module() { eval "$("$LMOD_CMD" bash "$@")"; }
+    export -f module
+    pbcast bundle module a -o b.tar.zst
+    done_well
+    unpack b.tar.zst
+    [[ -x out/bin/prog && -e out/lib/data && ! -e out/src ]]
+    conf | grep -x 'prepend=PATH=@ROOT@/bin'
+    conf | grep -x 'prepend=LD_LIBRARY_PATH=@ROOT@/lib'
+    conf | grep -x 'set=A_HOME=@ROOT@'
+    [[ $(conf | grep -cE '^(set|prepend|append|unset)=') == 3 ]]
+    pbcast bundle module a/2.0 -o c.tar.zst
+    refused "cannot load a"
+    left_nothing c.tar.zst
+}
+
 @test "module: a bundle for each prefix" {
     modules
     pbcast bundle module a c -o b.tar.zst
