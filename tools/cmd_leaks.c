@@ -285,13 +285,17 @@ static void usage(FILE *out)
           "  --names            list every file\n"
           "  --shared=DIR       what lies below DIR is shared, whatever its file system\n"
           "  --output=FILE      where the report goes, if not to standard error\n"
-          "  --set=SET, --store=DIR, --job=N, --profile=PROFILE   as for pbcast env\n"
+          "  --set=SET          as for pbcast env, and so are:\n"
+          "  --store=DIR\n"
+          "  --job=N\n"
+          "  --profile=PROFILE\n"
+          "  -h, --help\n"
           "\n"
           "Exit status: 0 no leak, 1 failed or COMMAND failed, 2 usage, 3 there are leaks.\n",
           out);
 }
 
-enum { SET = 256, STORE, JOB, PROFILE, ALL, NAMES, SHARED, OUTPUT, HELP };
+enum { SET = 256, STORE, JOB, PROFILE, ALL, NAMES, SHARED, OUTPUT, HELP = 'h' };
 
 /* 0, or the exit status. */
 static int take_option(int c, struct wish *w)
@@ -352,7 +356,7 @@ int pbc_cmd_leaks(int argc, char *argv[])
     int c, rc;
 
     optind = 1;
-    while ((c = getopt_long(argc, argv, "+", options, NULL)) != -1) {
+    while ((c = getopt_long(argc, argv, "+h", options, NULL)) != -1) {
         if (c == HELP) {
             usage(stdout);
             return PBC_EXIT_OK;

@@ -263,6 +263,7 @@ static int choose_codec(struct pbc_make *m, struct pbc_error *err)
     return 0;
 }
 
+/* 0; 1: help is wanted; 2: getopt has said what is wrong; -1 with err. */
 static int read_options(struct pbc_make *m, const struct pbc_kind *kind, int argc, char *argv[],
                         const struct option *list, const char *letters, struct pbc_error *err)
 {
@@ -273,7 +274,7 @@ static int read_options(struct pbc_make *m, const struct pbc_kind *kind, int arg
         if (c == 'h')
             return 1;
         if (c == '?')
-            return pbc_fail(err, PBC_EXIT_USAGE, "the options are not in order");
+            return 2;
         if (take_option(m, c, optarg, err) != 0)
             return -1;
     }
@@ -317,9 +318,10 @@ int pbc_make_options(struct pbc_make *m, const struct pbc_kind *kind, int argc, 
     rc = read_options(m, kind, argc, argv, list, letters, &err);
     if (rc == 0)
         return 0;
-    if (rc == 1) {
+    if (rc == 1)
         pbc_make_usage(kind);
-        *status = PBC_EXIT_OK;
+    if (rc > 0) {
+        *status = rc == 1 ? PBC_EXIT_OK : PBC_EXIT_USAGE;
         return -1;
     }
     snprintf(command, sizeof(command), "bundle %s", kind->name);
