@@ -21,6 +21,8 @@ refused() { # [STATUS] TEXT: one error line that has TEXT
 }
 says() { [[ $output == *"$1"* ]] || said "$1"; }
 says_no() { [[ $output != *"$1"* ]] || said "no $1"; }
+# Standard input has no line that matches. (bats takes "! command" for a success.)
+lacks() { ! grep -E -- "$1" || said "no line with $1"; }
 said() {
     printf 'wanted: %s\ngot (%s): %s\n' "$1" "$status" "$output" >&2
     return 1
