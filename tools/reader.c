@@ -1,6 +1,7 @@
 #include "reader.h"
 
 #include "beneath.h"
+#include "stop.h"
 #include "unpack_pipe.h"
 
 #include <errno.h>
@@ -36,6 +37,8 @@ static int archive_failed(struct pbc_reader *r, struct archive *a, struct pbc_er
 {
     const char *words = archive_error_string(a);
 
+    if (pbc_stopped(err) != 0)
+        return -1;
     if (r->failed != 0) {
         errno = r->failed;
         return pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot read %s", r->path);
@@ -75,6 +78,10 @@ static la_ssize_t next_plain(struct archive *a, void *arg, const void **ret)
     struct pbc_reader *r = arg;
     la_ssize_t n;
 
+    if (pbc_stop_signal() != 0) {
+        archive_set_error(a, EINTR, "stopped");
+        return ARCHIVE_FATAL;
+    }
     if (r->filter == NULL)
         return read_file(r, a, r->block, ret);
     n = archive_read_data(r->filter, r->block, BLOCK);

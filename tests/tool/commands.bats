@@ -114,6 +114,30 @@ mistaken() {
     left_nothing cut.tar.zst
 }
 
+@test "convert: it tells how far it is, and can be stopped in its first reading" {
+    local archive
+    head -c 30000000 /dev/urandom >t/noise
+    tar -C t -cf b.tar .
+    TERM=xterm script -qec "'$PBC_TOOL' convert -l 19 b.tar b.tar.zst" log >/dev/null
+    grep -q 'packing \[[#.]*\] *[0-9]* %' log
+    rm t/noise b.tar.zst
+    truncate -s 5T t/hole
+    tar -C t --sparse -cf b.tar .
+    # 60 GiB of zeros, which take longer to read than the test waits
+    /usr/bin/python3 -c 'import sys, tarfile
+t = tarfile.TarInfo("zeros")
+t.size = 60 << 30
+sys.stdout.buffer.write(t.tobuf())' | zstd -q >c.tar.zst
+    head -c 1G /dev/zero | zstd -q >zeros
+    for archive in {1..60}; do cat zeros; done >>c.tar.zst
+    for archive in b.tar c.tar.zst; do
+        run env --default-signal=INT timeout -s INT -k 20 1 "$PBC_TOOL" convert -q $archive out.tar.zst
+        [[ $status == 124 ]] || said "124: it was stopped by the signal, and soon"
+        says "stopped: Interrupt"
+        left_nothing out.tar.zst
+    done
+}
+
 @test "catalog: add, list, show, verify" {
     [[ $EUID == 0 ]] || skip "a catalogue is root's"
     : >t/x
