@@ -83,5 +83,5 @@ def present(data):
 
 def bars(data):
     runs = data["steps"].get("changed", [])
-    return [Bar(f"{NODES} nodes, 600 MB staged: staging a changed application",
+    return [Bar(f"{NODES} nodes, {data['bytes'] / 1e6:.0f} MB staged: staging a changed application",
                 median(runs, "staged") if data["nodes"] == NODES else None, 1, "s", len(runs))]
