@@ -315,6 +315,31 @@ test_what_cannot_be_packed_is_refused_before_an_allocation() {
     nothing_left
 }
 
+test_names_with_shell_characters_are_only_names() {
+    local odd pwned
+    set_up
+    app
+    odd='a b;$(touch pwned)`touch pwned`"'"'"'*|&>pwned #\\é'
+    simple_bundle base
+    mkdir "$dir/$odd" && mv "$dir/bundle.tar" "$dir/$odd/$odd.tar"
+    app=$dir
+    app && cp -r "$dir/app" "$app/$odd/$odd" && echo x >"$app/$odd/$odd/$odd" && chown -R 1001:1001 "$app"
+    udir=$USER_HOME/${app##*/}
+    # shellcheck disable=SC2016
+    capture srun -N4 --pbcast-bundle="$udir/$odd/$odd.tar" --pbcast-mirror="$udir/$odd/$odd" sh -c 'hello; ls $PBCAST_ROOT'
+    expect_rc 0 && expect_count 4 "app from" && expect_count 4 "$odd" || return
+    script 'hello; srun hello'
+    batch -N4 --pbcast-bundle="$udir/$odd/$odd.tar" --pbcast-mirror="$udir/$odd/$odd:bin:$odd"
+    expect_rc 0 && expect_count 5 "app from" || return
+    capture srun -N2 --pbcast-bundle="$udir/$odd/none.tar" true
+    expect_failure && expect_count 1 "error: pbcast: " || return
+    capture srun -N2 --pbcast-env="$odd" --pbcast-bundle="$udir/$odd/$odd.tar" true
+    expect_failure && expect_count 1 "error: pbcast: " || return
+    pwned=$(find "$SHARED" -name pwned)
+    [[ -z $pwned && ! -e pwned ]] || fail "a name was run: $pwned" || return
+    nothing_left
+}
+
 test_a_user_base_is_found_by_the_staged_interpreter() {
     local py
     set_up
