@@ -272,14 +272,19 @@ test_sbatch_stages_the_directory_and_its_sruns_use_it() {
 
 # Nothing is written beside it, nor to another place of the shared file system; n1 alone reads it.
 test_a_directory_is_packed_without_a_file() {
-    local before after
+    local before after node
     set_up
     app
+    for node in n2 n3 n4; do
+        cluster exec "$node" sh -c "mkdir -p /run/none && mount --bind /run/none $udir/app" || return
+    done
     before=$(find "$SHARED" -path "$SHARED/home/alice/b-*" -printf '%p %s %T@ %C@\n' | sort)
     capture srun -N4 --pbcast-mirror="$udir/app" hello
     after=$(find "$SHARED" -path "$SHARED/home/alice/b-*" -printf '%p %s %T@ %C@\n' | sort)
     expect_rc 0 && expect_count 4 "app from" || return
     [[ $before == "$after" ]] || fail "the shared file system has changed: $(diff <(echo "$before") <(echo "$after"))"
+    for node in n2 n3 n4; do cluster exec "$node" umount "$udir/app" || return; done
+    nothing_left
 }
 
 test_what_cannot_be_packed_is_refused_before_an_allocation() {
@@ -364,6 +369,34 @@ test_a_user_base_is_found_by_the_staged_interpreter() {
     expect_rc 0 && expect_count 2 "$STORE/" || return
     capture srun -N2 --pbcast-bundle="$python" --pbcast-userbase="$udir" hello
     expect_failure && expect_out "has no lib/pythonX.Y" && nothing_left
+}
+
+test_bundles_the_user_base_and_the_directory_lie_over_each_other_in_that_order() {
+    local py base
+    set_up
+    py=$(python3 -c 'import sys; print("python%d.%d" % sys.version_info[:2])')
+    simple_bundle bundle
+    new_dir
+    base=$dir
+    mkdir -p "$base/base/bin" "$base/base/lib/$py" "$base/mirror/bin"
+    for word in base mirror; do
+        # shellcheck disable=SC2016
+        printf '#!/bin/sh\necho "%s from $PBCAST_ROOT"\n' $word >"$base/$word/bin/hello"
+        echo $word >"$base/$word/bin/$word"
+        chmod 755 "$base/$word/bin/hello"
+    done
+    : >"$base/base/lib/$py/x"
+    # shellcheck disable=SC2016
+    capture srun -N4 --pbcast-mirror="$udir/mirror" --pbcast-userbase="$udir/base" --pbcast-bundle="$bundle" sh -c 'hello; cat $PBCAST_ROOT/bin/base'
+    expect_rc 0 && expect_count 4 "mirror from" && expect_count 4 base && expect_out "staged 3 bundles" || return
+    # the twins, which an option replaces
+    capture env PBCAST_BUNDLE="$bundle" PBCAST_USERBASE="$udir/base" srun -N4 hello
+    expect_rc 0 && expect_count 4 "base from" && expect_out "staged 2 bundles" || return
+    capture env PBCAST_BUNDLE="$bundle" PBCAST_USERBASE=yes PYTHONUSERBASE="$udir/base" PBCAST_MIRROR="$udir/base" \
+        srun -N4 --pbcast-mirror="$udir/mirror" hello
+    expect_rc 0 && expect_count 4 "mirror from" && expect_out "staged 3 bundles" || return
+    capture env PBCAST_BUNDLE="$bundle" PBCAST_MIRROR="$udir/mirror" srun -N4 --pbcast-mirror=none hello
+    expect_rc 0 && expect_count 4 "bundle from" && nothing_left
 }
 # $python: the distribution's Python as a bundle.
 make_python() {

@@ -5,7 +5,14 @@ setup() {
     [[ -x ${PBC_TOOL:-} ]] || { echo "PBC_TOOL names no program" >&2 && return 1; }
     umask 022
     cd "$BATS_TEST_TMPDIR" || return
-    mkdir t
+    mkdir t .temporary
+    chmod 1777 .temporary
+    export TMPDIR=$BATS_TEST_TMPDIR/.temporary
+}
+
+# However a command ends, nothing of it stays.
+teardown() {
+    [[ -z $(ls -A "$BATS_TEST_TMPDIR/.temporary") ]] || said "no temporary files: $(ls "$BATS_TEST_TMPDIR/.temporary")"
 }
 
 # pbcast ARG...: its output (both streams) in $output, its status in $status.
