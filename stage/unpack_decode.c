@@ -83,7 +83,7 @@ static int by_decoder(struct out *o, struct pbc_pieces *p, enum pbc_format forma
     return rc;
 }
 
-static int add_filter(struct archive *a, enum pbc_format format)
+int pbc_add_filter(struct archive *a, enum pbc_format format)
 {
     switch (format) {
     case PBC_FORMAT_GZIP:
@@ -110,8 +110,7 @@ static int by_filter(struct out *o, struct pbc_pieces *p, enum pbc_format format
 
     if (a == NULL)
         return pbc_fail(err, PBC_EXIT_FAILED, "no memory to decode");
-    /* ARCHIVE_WARN: libarchive would run an external program, which may not be there. */
-    if (add_filter(a, format) != ARCHIVE_OK || archive_read_support_format_raw(a) != ARCHIVE_OK)
+    if (pbc_add_filter(a, format) != ARCHIVE_OK || archive_read_support_format_raw(a) != ARCHIVE_OK)
         rc = pbc_fail(err, PBC_EXIT_REFUSED, "the libarchive of this node cannot read %s",
                       pbc_format_name(format));
     else if (archive_read_open(a, p, NULL, pbc_pieces_next, NULL) != ARCHIVE_OK ||

@@ -1,4 +1,5 @@
-/* unpack_pipe.h - what the threads of unpack.h share. Private to unpack*.c. */
+/* unpack_pipe.h - what the threads of unpack.h share. Private to unpack*.c, and to the
+ * tools that read archives as it does. */
 #ifndef PBC_UNPACK_PIPE_H
 #define PBC_UNPACK_PIPE_H
 
@@ -64,6 +65,10 @@ void pbc_unpack_done(struct pbc_unpack *u);
 void pbc_unpack_writes(struct pbc_unpack *u);
 void pbc_unpack_wrote(struct pbc_unpack *u);
 int pbc_unpack_wait_written(struct pbc_unpack *u);
+
+/* libarchive's filter for the compression of `format`, which is not plain tar: ARCHIVE_OK;
+ * ARCHIVE_WARN if libarchive would run an external program, which may not be there. */
+int pbc_add_filter(struct archive *a, enum pbc_format format);
 
 /* Fill err with libarchive's words. */
 int pbc_archive_failed(struct archive *a, const char *member, struct pbc_error *err);

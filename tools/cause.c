@@ -21,8 +21,9 @@ static const struct {
     [PBC_CAUSE_VARIABLE] = {"variable", "unset it, or let it name the staged tree"},
     [PBC_CAUSE_LIBRARY] = {"shared libraries of the system",
                            "put them into a bundle: 'pbcast bundle system-libs'"},
-    [PBC_CAUSE_RUNPATH] = {"shared libraries by RUNPATH",
-                           "'pbcast check' names RUNPATHs that leave a bundle"},
+    [PBC_CAUSE_RUNPATH] =
+        {"shared libraries by RUNPATH",
+         "'pbcast check' names those of a bundle; patchelf --set-rpath '$ORIGIN/...' mends them"},
     [PBC_CAUSE_WORK] = {"working directory", "run in another directory: srun --chdir=DIR"},
     [PBC_CAUSE_HOME] = {"settings in the home directory", ""},
     [PBC_CAUSE_OTHER] = {"other", ""},
@@ -69,13 +70,6 @@ static bool is_system(const char *path)
 
     return starts(pbc_path_last(path), files) || starts(path, settings) || starts(path, data) ||
            strstr(path, "/gconv/") != NULL;
-}
-
-static bool is_library(const char *path)
-{
-    const char *so = strstr(pbc_path_last(path), ".so");
-
-    return so != NULL && (so[3] == '\0' || so[3] == '.');
 }
 
 /* The loader's cache names libraries by whole paths, the kernel says /usr/lib where that may say
@@ -168,7 +162,7 @@ enum pbc_cause pbc_cause_of(const struct pbc_command_facts *f, const struct pbc_
         if (names(*v, path, variable, size))
             return PBC_CAUSE_VARIABLE;
     }
-    if (is_library(path))
+    if (pbc_path_is_library(path))
         return in_cache(f, path) ? PBC_CAUSE_LIBRARY : PBC_CAUSE_RUNPATH;
     if (f->script[0] != '\0' && pbc_path_below(path, f->script))
         return PBC_CAUSE_SCRIPT;

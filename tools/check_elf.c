@@ -2,6 +2,7 @@
 #include "findings.h"
 
 #include "bundle.h"
+#include "path.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -71,13 +72,6 @@ static int by_text(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-static const char *last_part(const char *name)
-{
-    const char *slash = strrchr(name, '/');
-
-    return slash == NULL ? name : slash + 1;
-}
-
 /* Names by which a library may be found: of files and links, and its own. Sorted. */
 static const char **list_libraries(const struct pbc_scan *s, size_t *ret)
 {
@@ -87,8 +81,8 @@ static const char **list_libraries(const struct pbc_scan *s, size_t *ret)
     for (size_t i = 0; list != NULL && i < s->count; i++) {
         const struct pbc_seen *m = &s->seen[i];
 
-        if (m->kind != 'd' && strstr(last_part(m->name), ".so") != NULL)
-            list[n++] = last_part(m->name);
+        if (m->kind != 'd' && strstr(pbc_path_last(m->name), ".so") != NULL)
+            list[n++] = pbc_path_last(m->name);
         if (m->elf != NULL && m->elf->soname != NULL)
             list[n++] = m->elf->soname;
     }
@@ -130,7 +124,7 @@ static int check_needed(const struct pbc_scan *s, struct pbc_findings *f, struct
         const struct pbc_elf *e = s->seen[i].elf;
 
         for (size_t k = 0; e != NULL && k < e->nneeded; k++) {
-            const char *name = last_part(e->needed[k]);
+            const char *name = pbc_path_last(e->needed[k]);
 
             if (!pbc_elf_is_libc(name) &&
                 bsearch(&name, libraries, nlibraries, sizeof(*libraries), by_text) == NULL)

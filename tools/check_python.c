@@ -2,31 +2,18 @@
 #include "findings.h"
 
 #include "bundle.h"
+#include "path.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static const char *last_part(const char *name)
-{
-    const char *slash = strrchr(name, '/');
-
-    return slash == NULL ? name : slash + 1;
-}
-
-static int ends_with(const char *text, const char *end)
-{
-    size_t len = strlen(text), n = strlen(end);
-
-    return len >= n && strcmp(text + len - n, end) == 0;
-}
 
 /* --- places outside ------------------------------------------------------------------------ */
 
 /* Lines that are absolute paths; "import" lines are code. */
 static int check_pth(const struct pbc_seen *m, struct pbc_findings *f, struct pbc_error *err)
 {
-    int editable = strncmp(last_part(m->name), "__editable__", 12) == 0;
+    int editable = strncmp(pbc_path_last(m->name), "__editable__", 12) == 0;
     const char *p = m->text;
 
     while (*p != '\0') {
@@ -76,14 +63,14 @@ static int check_places(const struct pbc_scan *s, struct pbc_findings *f, struct
 {
     for (size_t i = 0; i < s->count; i++) {
         const struct pbc_seen *m = &s->seen[i];
-        const char *last = last_part(m->name);
+        const char *last = pbc_path_last(m->name);
         int rc = 0;
 
         if (m->text == NULL)
             continue;
-        if (ends_with(last, ".pth"))
+        if (pbc_path_ends(last, ".pth"))
             rc = check_pth(m, f, err);
-        else if (ends_with(last, ".egg-link") ||
+        else if (pbc_path_ends(last, ".egg-link") ||
                  (strcmp(last, "direct_url.json") == 0 && says_editable(m->text)))
             rc = pbc_finding(f, PBC_FINDING_EDITABLE, err, "%s", m->name);
         if (rc != 0)
@@ -115,7 +102,7 @@ static int is_stale(const struct pbc_seen *source, const struct pbc_seen *compil
 static int check_module(const struct pbc_names *names, const struct pbc_seen *m, const char *minor,
                         struct pbc_findings *f, struct pbc_error *err)
 {
-    const char *last = last_part(m->name);
+    const char *last = pbc_path_last(m->name);
     char name[PBC_PATH_MAX];
     const struct pbc_name_of *compiled;
 
@@ -143,7 +130,7 @@ static int check_modules(const struct pbc_scan *s, const struct pbc_names *names
     for (size_t i = 0; i < s->count; i++) {
         const struct pbc_seen *m = &s->seen[i];
 
-        if (m->kind == 'f' && ends_with(m->name, ".py") && last_part(m->name)[0] != '.' &&
+        if (m->kind == 'f' && pbc_path_ends(m->name, ".py") && pbc_path_last(m->name)[0] != '.' &&
             (strstr(m->name, dir) != NULL || strstr(m->name, "/python3/") != NULL) &&
             check_module(names, m, minor, f, err) != 0)
             return -1;

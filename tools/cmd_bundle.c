@@ -75,8 +75,10 @@ int pbc_cmd_bundle(int argc, char *argv[])
         return PBC_EXIT_OK;
     }
     for (size_t i = 0; i < NKINDS; i++) {
-        if (strcmp(argv[1], kinds[i].name) == 0)
-            return make(&kinds[i], argc - 1, argv + 1);
+        if (strcmp(argv[1], kinds[i].name) != 0)
+            continue;
+        argv[1] = argv[0];
+        return make(&kinds[i], argc - 1, argv + 1);
     }
     return pbc_complain_usage("bundle", "there is no kind of bundle '%s'", argv[1]);
 }

@@ -2,6 +2,7 @@
 
 #include "catalog.h"
 #include "catalog_file.h"
+#include "command.h"
 #include "trusted.h"
 
 #include <errno.h>
@@ -60,18 +61,6 @@ static const struct option options[] = {
     {0},
 };
 
-static int fail(const struct pbc_error *err)
-{
-    fprintf(stderr, "pbcast: error: %s\n", err->text);
-    return (int)err->code;
-}
-
-static int usage_error(const char *words)
-{
-    fprintf(stderr, "pbcast: error: %s; see pbcast catalog --help\n", words);
-    return PBC_EXIT_USAGE;
-}
-
 static int load(const struct request *q, struct pbc_catalog *cat, struct pbc_error *err)
 {
     struct pbc_error why;
@@ -104,9 +93,9 @@ static int list(const struct request *q)
     int found = q->words == 0, width = 0;
 
     if (q->words > 1)
-        return usage_error("list takes one name at most");
+        return pbc_complain_usage("catalog", "list takes one name at most");
     if (load(q, &cat, &err) < 0)
-        return fail(&err);
+        return pbc_complain(&err);
     for (size_t i = 0; i < cat.count; i++) {
         int n = (int)(strlen(cat.entry[i].name) + strlen(cat.entry[i].version) + 1);
 
@@ -127,7 +116,7 @@ static int list(const struct request *q)
     if (!found) {
         (void)pbc_catalog_find(&cat, q->word[0], NULL, &err);
         pbc_catalog_free(&cat);
-        return fail(&err);
+        return pbc_complain(&err);
     }
     pbc_catalog_free(&cat);
     return PBC_EXIT_OK;
@@ -140,13 +129,13 @@ static int show(const struct request *q)
     struct pbc_error err;
 
     if (q->words != 1)
-        return usage_error("show takes one name");
+        return pbc_complain_usage("catalog", "show takes one name");
     if (load(q, &cat, &err) < 0)
-        return fail(&err);
+        return pbc_complain(&err);
     e = pbc_catalog_find(&cat, q->word[0], NULL, &err);
     if (e == NULL) {
         pbc_catalog_free(&cat);
-        return fail(&err);
+        return pbc_complain(&err);
     }
     printf("bundle=%s/%s\npath=%s\ndigest=%s\n", e->name, e->version, e->path, e->digest);
     if (e->is_default)
@@ -195,12 +184,12 @@ static int verify(const struct request *q)
 {
     enum pbc_exit code = PBC_EXIT_OK;
     struct pbc_catalog cat;
-    struct pbc_error err;
+    struct pbc_error err, why;
     size_t len;
     char *text;
 
     if (load(q, &cat, &err) < 0)
-        return fail(&err);
+        return pbc_complain(&err);
     for (int i = 0; i < q->words; i++) {
         int known = 0;
 
@@ -209,13 +198,13 @@ static int verify(const struct request *q)
         if (!known) {
             (void)pbc_catalog_find(&cat, q->word[i], NULL, &err);
             pbc_catalog_free(&cat);
-            return fail(&err);
+            return pbc_complain(&err);
         }
     }
     text = pbc_trusted_read(q->file, PBC_CATALOG_MAX, &len, &err);
     free(text);
     if (text == NULL)
-        code = (enum pbc_exit)fail(&err);
+        code = (enum pbc_exit)pbc_complain(&err);
     for (size_t i = 0; i < cat.count; i++) {
         const struct pbc_catalog_entry *e = &cat.entry[i];
 
@@ -224,8 +213,8 @@ static int verify(const struct request *q)
         if (verify_entry(e, &err) == 0) {
             printf("%s/%s: good\n", e->name, e->version);
         } else {
-            fprintf(stderr, "pbcast: error: %s/%s: %s\n", e->name, e->version, err.text);
-            code = PBC_EXIT_REFUSED;
+            pbc_fail(&why, PBC_EXIT_REFUSED, "%s/%s: %s", e->name, e->version, err.text);
+            code = (enum pbc_exit)pbc_complain(&why);
         }
         fflush(stdout);
     }
@@ -301,18 +290,19 @@ static int add(const struct request *q)
     int rc;
 
     if (q->words != 2)
-        return usage_error("add takes NAME/VERSION and a bundle");
+        return pbc_complain_usage("catalog", "add takes NAME/VERSION and a bundle");
     if (!pbc_catalog_is_name(q->word[0]) || strchr(q->word[0], '/') == NULL)
-        return usage_error("add: NAME/VERSION is of letters, digits and . _ + -, and one slash");
+        return pbc_complain_usage(
+            "catalog", "add: NAME/VERSION is of letters, digits and . _ + -, and one slash");
     if ((q->description != NULL && strpbrk(q->description, "\n\r") != NULL) ||
         (q->partitions != NULL && strpbrk(q->partitions, "\n\r") != NULL) ||
         (q->profile != NULL && strpbrk(q->profile, "\n\r") != NULL))
-        return usage_error("add: a value is one line");
+        return pbc_complain_usage("catalog", "add: a value is one line");
     old = pbc_catalog_text(q->file, &len, &err);
     if (old == NULL && errno == ENOENT)
         old = strdup("pbcast-catalog=1\n");
     if (old == NULL)
-        return fail(&err);
+        return pbc_complain(&err);
     lines = lines_of(q, &err);
     rc = lines == NULL ? -1 : 0;
     if (rc == 0 && q->is_default) {
@@ -329,7 +319,7 @@ static int add(const struct request *q)
         rc = put(q, old, lines, &err);
     free(lines);
     free(old);
-    return rc < 0 ? fail(&err) : PBC_EXIT_OK;
+    return rc < 0 ? pbc_complain(&err) : PBC_EXIT_OK;
 }
 
 /* ---- */
@@ -343,6 +333,7 @@ int pbc_cmd_catalog(int argc, char **argv)
 {
     const char *file = getenv("PBCAST_CATALOG");
     struct request q = {.file = file != NULL && file[0] != '\0' ? file : PBC_CATALOG_DEFAULT};
+    struct pbc_error err;
     int only_add = 0;
     int c;
 
@@ -373,10 +364,10 @@ int pbc_cmd_catalog(int argc, char **argv)
         }
     }
     if (optind == argc)
-        return usage_error("list, show, add or verify is needed");
+        return pbc_complain_usage("catalog", "list, show, add or verify is needed");
     if (sodium_init() < 0) {
-        fputs("pbcast: error: libsodium does not start\n", stderr);
-        return PBC_EXIT_FAILED;
+        pbc_fail(&err, PBC_EXIT_FAILED, "libsodium does not start");
+        return pbc_complain(&err);
     }
     q.word = argv + optind + 1;
     q.words = argc - optind - 1;
@@ -384,8 +375,9 @@ int pbc_cmd_catalog(int argc, char **argv)
         if (strcmp(argv[optind], verbs[i].verb) != 0)
             continue;
         if (only_add && verbs[i].fn != add)
-            return usage_error("--default, --default-in, --profile and --description go with add");
+            return pbc_complain_usage(
+                "catalog", "--default, --default-in, --profile and --description go with add");
         return verbs[i].fn(&q);
     }
-    return usage_error("list, show, add or verify is needed");
+    return pbc_complain_usage("catalog", "list, show, add or verify is needed");
 }

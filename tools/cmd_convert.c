@@ -42,6 +42,7 @@ int pbc_cmd_convert(int argc, char *argv[])
 {
     unsigned long level = PBC_ZSTD_LEVEL;
     struct pbc_converted made;
+    struct pbc_progress *progress;
     struct pbc_error err;
     int quiet = 0;
     int c;
@@ -66,7 +67,10 @@ int pbc_cmd_convert(int argc, char *argv[])
     if (argc - optind != 2)
         return pbc_complain_usage("convert", "give an archive and the bundle to make");
     pbc_stop_catch();
-    if (pbc_convert(argv[optind], argv[optind + 1], (int)level, &made, &err) != 0)
+    progress = pbc_progress_new(quiet);
+    c = pbc_convert(argv[optind], argv[optind + 1], (int)level, progress, &made, &err);
+    pbc_progress_free(progress);
+    if (c != 0)
         return pbc_complain(&err);
     if (!quiet)
         report(argv[optind + 1], &made);

@@ -72,7 +72,7 @@ int pbc_cmd_env(int argc, char *argv[])
     int c;
 
     optind = 1;
-    while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+    while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
         switch (c) {
         case 's':
             if (pbc_shell_from_name(optarg, &shell) < 0)

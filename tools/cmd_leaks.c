@@ -206,7 +206,8 @@ static int write_report(const struct wish *w, struct pbc_leaks *l, const char *r
 
     fprintf(out, "pbcast leaks: %u process%s, %lu requests in %s; %lu leak%s\n", processes,
             processes == 1 ? "" : "es", pbc_leaks_staged(l), root, leaks, leaks == 1 ? "" : "s");
-    pbc_leaks_write(l, out, w->names);
+    if (pbc_leaks_write(l, out, w->names) != 0)
+        return pbc_fail(err, PBC_EXIT_FAILED, "no memory for the report");
     if (fflush(out) != 0 || ferror(out))
         return pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot write the report");
     return 0;
@@ -284,13 +285,17 @@ static void usage(FILE *out)
           "  --names            list every file\n"
           "  --shared=DIR       what lies below DIR is shared, whatever its file system\n"
           "  --output=FILE      where the report goes, if not to standard error\n"
-          "  --set=SET, --store=DIR, --job=N, --profile=PROFILE   as for pbcast env\n"
+          "  --set=SET          as for pbcast env, and so are:\n"
+          "  --store=DIR\n"
+          "  --job=N\n"
+          "  --profile=PROFILE\n"
+          "  -h, --help\n"
           "\n"
           "Exit status: 0 no leak, 1 failed or COMMAND failed, 2 usage, 3 there are leaks.\n",
           out);
 }
 
-enum { SET = 256, STORE, JOB, PROFILE, ALL, NAMES, SHARED, OUTPUT, HELP };
+enum { SET = 256, STORE, JOB, PROFILE, ALL, NAMES, SHARED, OUTPUT, HELP = 'h' };
 
 /* 0, or the exit status. */
 static int take_option(int c, struct wish *w)
@@ -351,7 +356,7 @@ int pbc_cmd_leaks(int argc, char *argv[])
     int c, rc;
 
     optind = 1;
-    while ((c = getopt_long(argc, argv, "+", options, NULL)) != -1) {
+    while ((c = getopt_long(argc, argv, "+h", options, NULL)) != -1) {
         if (c == HELP) {
             usage(stdout);
             return PBC_EXIT_OK;

@@ -24,6 +24,8 @@ struct maker {
     int own;           /* there are files below .pbcast/, which the unpacking reads first */
     struct pbc_output *output;
     struct pbc_members *members;
+    struct pbc_progress *progress;
+    uint64_t bytes; /* of all files */
 };
 
 /* --- writing ------------------------------------------------------------------------------- */
@@ -41,7 +43,8 @@ static int write_contents(struct maker *m, struct archive_entry *e, struct pbc_e
             return pbc_fail(err, PBC_EXIT_REFUSED, "member '%s' has pieces out of order",
                             archive_entry_pathname(e));
         if (pbc_members_zeros(m->members, (uint64_t)(offset - done), err) != 0 ||
-            pbc_members_data(m->members, data, len, err) != 0)
+            pbc_members_data(m->members, data, len, err) != 0 ||
+            pbc_progress_bytes(m->progress, (uint64_t)offset + len - (uint64_t)done, err) != 0)
             return -1;
         done = offset + (int64_t)len;
     }
@@ -113,8 +116,13 @@ static int look(struct maker *m, struct pbc_error *err)
     size_t members = 0;
     int rc;
 
+    pbc_progress_phase(m->progress, "reading", 0);
     while ((rc = pbc_reader_next(m->reader, &e, err)) == 1) {
         enum pbc_order_kind kind = kind_of(e);
+
+        if (pbc_progress_tick(m->progress, err) != 0)
+            return -1;
+        m->bytes += kind == PBC_ORDER_FILE ? (uint64_t)archive_entry_size(e) : 0;
 
         members++;
         m->own |= kind == PBC_ORDER_FILE && pbc_member_is_own(archive_entry_pathname(e));
@@ -196,16 +204,17 @@ static int convert(struct maker *m, const char *in, const char *out, int level,
     if (m->output == NULL)
         return -1;
     sink = pbc_output_sink(m->output);
+    pbc_progress_phase(m->progress, "packing", m->bytes);
     m->members = pbc_members_new(&sink, PBC_CODEC_FRAMES, level, err);
     if (m->members == NULL || write_archive(m, *obstacle != NULL, err) != 0)
         return -1;
     return pbc_output_commit(m->output, err);
 }
 
-int pbc_convert(const char *in, const char *out, int level, struct pbc_converted *ret,
-                struct pbc_error *err)
+int pbc_convert(const char *in, const char *out, int level, struct pbc_progress *progress,
+                struct pbc_converted *ret, struct pbc_error *err)
 {
-    struct maker m = {0};
+    struct maker m = {.progress = progress};
     const char *obstacle = NULL;
     int rc = convert(&m, in, out, level, &obstacle, err);
 

@@ -4,6 +4,7 @@
 
 #include "error.h"
 #include "members.h"
+#include "progress.h"
 
 #define PBC_ZSTD_LEVEL     3  /* of frames, unless another is asked for */
 #define PBC_ZSTD_LEVEL_MAX 19 /* its windows are what PBC_FRAMES_WINDOW_LOG allows */
@@ -16,8 +17,9 @@ struct pbc_converted {
 
 /* Read the archive `in`, a regular file in a format of pbc_format_sniff, twice, and put the bundle
  * at `out`, by rename once it is whole. The same archive gives the same bytes.
- * -1 with PBC_EXIT_REFUSED for what pbcast-stage would refuse whatever it is unpacked over. */
-int pbc_convert(const char *in, const char *out, int level, struct pbc_converted *ret,
-                struct pbc_error *err);
+ * `progress` may be NULL. -1 with PBC_EXIT_REFUSED for what pbcast-stage would refuse whatever it
+ * is unpacked over. */
+int pbc_convert(const char *in, const char *out, int level, struct pbc_progress *progress,
+                struct pbc_converted *ret, struct pbc_error *err);
 
 #endif

@@ -29,9 +29,31 @@ static int is_own(const char *name)
     return 0;
 }
 
-/* The value of the variable of the first `n` bytes of `name`; NULL if it has none. */
-static const char *value_in(const char *env, size_t len, const char *name, size_t n)
+/* The next variable of env[0..len) that is not a module system's or a shell's own, from *at on,
+ * which moves behind it: its value, its name in name[PBC_VARIABLE_NAME_MAX + 1]. NULL at the end.
+ */
+static const char *next_variable(const char *env, size_t len, const char **at, char *name)
 {
+    while (*at < env + len) {
+        const char *p = *at;
+        size_t n = strcspn(p, "=");
+
+        *at += strlen(p) + 1;
+        if (p[n] != '=' || n == 0 || n > PBC_VARIABLE_NAME_MAX)
+            continue;
+        memcpy(name, p, n);
+        name[n] = '\0';
+        if (!is_own(name))
+            return p + n + 1;
+    }
+    return NULL;
+}
+
+/* The value of the variable `name`; NULL if there is none. */
+static const char *value_in(const char *env, size_t len, const char *name)
+{
+    size_t n = strlen(name);
+
     for (const char *p = env; p < env + len; p += strlen(p) + 1) {
         if (strncmp(p, name, n) == 0 && p[n] == '=')
             return p + n + 1;
@@ -123,28 +145,17 @@ static int compare(const char *name, const char *old, const char *new, struct pb
 int pbc_env_compare(const char *before, size_t before_len, const char *after, size_t after_len,
                     struct pbc_variables *ret)
 {
-    for (const char *p = after; p < after + after_len; p += strlen(p) + 1) {
-        size_t n = strcspn(p, "=");
-        char name[PBC_VARIABLE_NAME_MAX + 1];
+    char name[PBC_VARIABLE_NAME_MAX + 1];
+    const char *at = after;
+    const char *value;
 
-        if (p[n] != '=' || n == 0 || n >= sizeof(name))
-            continue;
-        memcpy(name, p, n);
-        name[n] = '\0';
-        if (!is_own(name) &&
-            compare(name, value_in(before, before_len, name, n), p + n + 1, ret) != 0)
+    while ((value = next_variable(after, after_len, &at, name)) != NULL) {
+        if (compare(name, value_in(before, before_len, name), value, ret) != 0)
             return -1;
     }
-    for (const char *p = before; p < before + before_len; p += strlen(p) + 1) {
-        size_t n = strcspn(p, "=");
-        char name[PBC_VARIABLE_NAME_MAX + 1];
-
-        if (p[n] != '=' || n == 0 || n >= sizeof(name))
-            continue;
-        memcpy(name, p, n);
-        name[n] = '\0';
-        if (!is_own(name) && value_in(after, after_len, name, n) == NULL &&
-            add(ret, PBC_ENV_UNSET, name, NULL) != 0)
+    at = before;
+    while (next_variable(before, before_len, &at, name) != NULL) {
+        if (value_in(after, after_len, name) == NULL && add(ret, PBC_ENV_UNSET, name, NULL) != 0)
             return -1;
     }
     return 0;

@@ -1,5 +1,7 @@
 #include "leaks.h"
 
+#include "path.h"
+#include "runpath.h"
 #include "text.h"
 
 #include <search.h>
@@ -26,7 +28,11 @@ struct pbc_leaks {
     struct file **file;
     size_t count;
     unsigned long staged;
-    bool begun; /* the command runs */
+    void *staged_by_path; /* tsearch: programs and libraries of the tree that were opened */
+    char **loaded;        /* the same in order */
+    size_t nloaded;
+    struct pbc_runpaths runpaths; /* of all programs and libraries, for the report */
+    bool begun;                   /* the command runs */
 };
 
 struct pbc_leaks *pbc_leaks_new(const struct pbc_command_facts *facts,
@@ -46,6 +52,11 @@ static int by_path(const void *a, const void *b)
     return strcmp(((const struct file *)a)->path, ((const struct file *)b)->path);
 }
 
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
 static void free_file(struct file *f)
 {
     free(f->path);
@@ -61,6 +72,12 @@ void pbc_leaks_free(struct pbc_leaks *l)
         free_file(l->file[i]);
     }
     free(l->file);
+    for (size_t i = 0; i < l->nloaded; i++) {
+        tdelete(l->loaded[i], &l->staged_by_path, by_text);
+        free(l->loaded[i]);
+    }
+    free(l->loaded);
+    pbc_runpaths_free(&l->runpaths);
     free(l);
 }
 
@@ -89,6 +106,26 @@ static struct file *new_file(struct pbc_leaks *l, const struct pbc_trace_event *
     return f;
 }
 
+/* A file of the tree that may have a library path. */
+static int add_loaded(struct pbc_leaks *l, const char *path)
+{
+    char **more = reallocarray(l->loaded, l->nloaded + 1, sizeof(*more));
+    char *own;
+
+    if (more == NULL)
+        return -1;
+    l->loaded = more;
+    if (tfind(path, &l->staged_by_path, by_text) != NULL)
+        return 0;
+    own = strdup(path);
+    if (own == NULL || tsearch(own, &l->staged_by_path, by_text) == NULL) {
+        free(own);
+        return -1;
+    }
+    l->loaded[l->nloaded++] = own;
+    return 0;
+}
+
 int pbc_leaks_add(struct pbc_leaks *l, const struct pbc_trace_event *ev)
 {
     struct file key = {.path = (char *)(uintptr_t)ev->path};
@@ -98,7 +135,8 @@ int pbc_leaks_add(struct pbc_leaks *l, const struct pbc_trace_event *ev)
     if (pbc_path_staged(l->facts, ev->path)) {
         l->begun = l->begun || (ev->exec && ev->opened);
         l->staged++;
-        return 0;
+        return ev->opened && (ev->exec || pbc_path_is_library(ev->path)) ? add_loaded(l, ev->path)
+                                                                         : 0;
     }
     mount = pbc_mounts_find(l->mounts, ev->path);
     if (mount == NULL || mount->kind == PBC_MOUNT_MEMORY || mount->kind == PBC_MOUNT_KERNEL)
@@ -138,6 +176,40 @@ unsigned long pbc_leaks_count(const struct pbc_leaks *l, bool all)
 }
 
 /* ---- the report ---- */
+
+/* What was loaded may have been found by the library path of another file, in the tree or not. */
+static int read_runpaths(struct pbc_leaks *l)
+{
+    bool wanted = false;
+
+    for (size_t i = 0; i < l->count; i++)
+        wanted = wanted || l->file[i]->cause == PBC_CAUSE_RUNPATH;
+    for (size_t i = 0; i < l->nloaded && wanted; i++) {
+        if (pbc_runpaths_add(&l->runpaths, l->loaded[i]) != 0)
+            return -1;
+    }
+    for (size_t i = 0; i < l->count && wanted; i++) {
+        const struct file *f = l->file[i];
+
+        if (f->opened > 0 && (f->cause == PBC_CAUSE_COMMAND || pbc_path_is_library(f->path)) &&
+            pbc_runpaths_add(&l->runpaths, f->path) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+static void write_runpath(const struct pbc_leaks *l, FILE *out, const char *path)
+{
+    const struct pbc_runpath *p = pbc_runpaths_find(&l->runpaths, path);
+
+    if (p == NULL)
+        return;
+    fprintf(out, "            by %s ", p->kind);
+    pbc_text_escape(out, p->entry);
+    fputs(" of ", out);
+    pbc_text_escape(out, p->file);
+    putc('\n', out);
+}
 
 static unsigned long requests(const struct file *f)
 {
@@ -209,6 +281,8 @@ static void write_files(const struct pbc_leaks *l, FILE *out, size_t from, size_
                 l->file[i]->opened > 0 ? "" : "(not opened) ");
         pbc_text_escape(out, l->file[i]->path);
         putc('\n', out);
+        if (l->file[i]->cause == PBC_CAUSE_RUNPATH)
+            write_runpath(l, out, l->file[i]->path);
     }
     if (some < n)
         fprintf(out, "            and %zu more\n", n - some);
@@ -229,12 +303,14 @@ static void write_cause(const struct pbc_leaks *l, FILE *out, size_t from, size_
     write_files(l, out, from, n, names);
 }
 
-void pbc_leaks_write(struct pbc_leaks *l, FILE *out, bool names)
+int pbc_leaks_write(struct pbc_leaks *l, FILE *out, bool names)
 {
     unsigned long opened;
     struct file sum;
     size_t n;
 
+    if (read_runpaths(l) != 0)
+        return -1;
     if (l->count > 0)
         qsort(l->file, l->count, sizeof(struct file *), by_report);
     for (size_t i = 0; i < l->count; i += n) {
@@ -253,4 +329,5 @@ void pbc_leaks_write(struct pbc_leaks *l, FILE *out, bool names)
             write_cause(l, out, at, causes, names);
         }
     }
+    return 0;
 }

@@ -27,8 +27,9 @@ unsigned long pbc_leaks_staged(const struct pbc_leaks *l);
 unsigned long pbc_leaks_count(const struct pbc_leaks *l, bool all);
 
 /* The list, by mount, cause and number of requests, what was opened first: with `names` every file,
- * else a few of each. */
-void pbc_leaks_write(struct pbc_leaks *l, FILE *out, bool names);
+ * else a few of each. Programs and libraries that were opened are read for their library paths. -1
+ * without memory. */
+int pbc_leaks_write(struct pbc_leaks *l, FILE *out, bool names);
 
 void pbc_leaks_free(struct pbc_leaks *l);
 

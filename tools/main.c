@@ -39,6 +39,7 @@ static void usage(FILE *out)
 
 int main(int argc, char *argv[])
 {
+    static char name[] = "pbcast: error"; /* before what getopt(3) complains of */
     struct pbc_error err;
 
     /* Names in archives are UTF-8 in pax headers, whatever the user's locale. */
@@ -66,6 +67,7 @@ int main(int argc, char *argv[])
 
         if (strcmp(argv[1], commands[i].name) != 0)
             continue;
+        argv[1] = name;
         status = commands[i].run(argc - 1, argv + 1);
         pbc_stop_end();
         return status;

@@ -3,6 +3,7 @@
 
 #include "command.h"
 #include "convert.h"
+#include "path.h"
 #include "site.h"
 #include "text.h"
 
@@ -240,13 +241,6 @@ static int take_option(struct pbc_make *m, int c, char *value, struct pbc_error 
 
 /* --- all of them --------------------------------------------------------------------------- */
 
-static int ends_with(const char *text, const char *end)
-{
-    size_t len = strlen(text), n = strlen(end);
-
-    return len > n && strcmp(text + len - n, end) == 0;
-}
-
 /* The name of the output says how it is compressed. */
 static int choose_codec(struct pbc_make *m, struct pbc_error *err)
 {
@@ -254,11 +248,11 @@ static int choose_codec(struct pbc_make *m, struct pbc_error *err)
 
     if (o == NULL)
         return pbc_fail(err, PBC_EXIT_USAGE, "name the bundle with -o");
-    if (ends_with(o, ".tar.zst") || ends_with(o, ".tzst"))
+    if (pbc_path_ends(o, ".tar.zst") || pbc_path_ends(o, ".tzst"))
         m->codec = PBC_CODEC_FRAMES;
-    else if (ends_with(o, ".tar.gz") || ends_with(o, ".tgz"))
+    else if (pbc_path_ends(o, ".tar.gz") || pbc_path_ends(o, ".tgz"))
         m->codec = PBC_CODEC_GZIP;
-    else if (ends_with(o, ".tar"))
+    else if (pbc_path_ends(o, ".tar"))
         m->codec = PBC_CODEC_TAR;
     else
         return bad(err, "the bundle's name ends in .tar.zst, .tar.gz or .tar", o);
@@ -269,6 +263,7 @@ static int choose_codec(struct pbc_make *m, struct pbc_error *err)
     return 0;
 }
 
+/* 0; 1: help is wanted; 2: getopt has said what is wrong; -1 with err. */
 static int read_options(struct pbc_make *m, const struct pbc_kind *kind, int argc, char *argv[],
                         const struct option *list, const char *letters, struct pbc_error *err)
 {
@@ -279,7 +274,7 @@ static int read_options(struct pbc_make *m, const struct pbc_kind *kind, int arg
         if (c == 'h')
             return 1;
         if (c == '?')
-            return pbc_fail(err, PBC_EXIT_USAGE, "the options are not in order");
+            return 2;
         if (take_option(m, c, optarg, err) != 0)
             return -1;
     }
@@ -323,9 +318,10 @@ int pbc_make_options(struct pbc_make *m, const struct pbc_kind *kind, int argc, 
     rc = read_options(m, kind, argc, argv, list, letters, &err);
     if (rc == 0)
         return 0;
-    if (rc == 1) {
+    if (rc == 1)
         pbc_make_usage(kind);
-        *status = PBC_EXIT_OK;
+    if (rc > 0) {
+        *status = rc == 1 ? PBC_EXIT_OK : PBC_EXIT_USAGE;
         return -1;
     }
     snprintf(command, sizeof(command), "bundle %s", kind->name);

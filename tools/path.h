@@ -23,4 +23,20 @@ static inline const char *pbc_path_last(const char *path)
     return slash == NULL ? path : slash + 1;
 }
 
+/* Whether its text ends so. */
+static inline bool pbc_path_ends(const char *path, const char *end)
+{
+    size_t len = strlen(path), n = strlen(end);
+
+    return len >= n && strcmp(path + len - n, end) == 0;
+}
+
+/* Whether it is called as shared libraries are: NAME.so, NAME.so.N. */
+static inline bool pbc_path_is_library(const char *path)
+{
+    const char *so = strstr(pbc_path_last(path), ".so");
+
+    return so != NULL && (so[3] == '\0' || so[3] == '.');
+}
+
 #endif

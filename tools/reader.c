@@ -1,6 +1,8 @@
 #include "reader.h"
 
 #include "beneath.h"
+#include "stop.h"
+#include "unpack_pipe.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -35,6 +37,8 @@ static int archive_failed(struct pbc_reader *r, struct archive *a, struct pbc_er
 {
     const char *words = archive_error_string(a);
 
+    if (pbc_stopped(err) != 0)
+        return -1;
     if (r->failed != 0) {
         errno = r->failed;
         return pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot read %s", r->path);
@@ -74,6 +78,10 @@ static la_ssize_t next_plain(struct archive *a, void *arg, const void **ret)
     struct pbc_reader *r = arg;
     la_ssize_t n;
 
+    if (pbc_stop_signal() != 0) {
+        archive_set_error(a, EINTR, "stopped");
+        return ARCHIVE_FATAL;
+    }
     if (r->filter == NULL)
         return read_file(r, a, r->block, ret);
     n = archive_read_data(r->filter, r->block, BLOCK);
@@ -85,24 +93,6 @@ static la_ssize_t next_plain(struct archive *a, void *arg, const void **ret)
     return n;
 }
 
-static int add_filter(struct archive *a, enum pbc_format format)
-{
-    switch (format) {
-    case PBC_FORMAT_GZIP:
-        return archive_read_support_filter_gzip(a);
-    case PBC_FORMAT_BZIP2:
-        return archive_read_support_filter_bzip2(a);
-    case PBC_FORMAT_XZ:
-        return archive_read_support_filter_xz(a);
-    case PBC_FORMAT_ZSTD:
-        return archive_read_support_filter_zstd(a);
-    case PBC_FORMAT_LZ4:
-        return archive_read_support_filter_lz4(a);
-    default:
-        return ARCHIVE_FATAL;
-    }
-}
-
 static int open_filter(struct pbc_reader *r, struct pbc_error *err)
 {
     struct archive_entry *e;
@@ -110,8 +100,7 @@ static int open_filter(struct pbc_reader *r, struct pbc_error *err)
     r->filter = archive_read_new();
     if (r->filter == NULL)
         return fail(r, PBC_EXIT_FAILED, NULL, "no memory to read it", err);
-    /* ARCHIVE_WARN: libarchive would run an external program, which may not be there. */
-    if (add_filter(r->filter, r->format) != ARCHIVE_OK ||
+    if (pbc_add_filter(r->filter, r->format) != ARCHIVE_OK ||
         archive_read_support_format_raw(r->filter) != ARCHIVE_OK)
         return pbc_fail(err, PBC_EXIT_REFUSED, "%s: this libarchive cannot read %s", r->path,
                         pbc_format_name(r->format));

@@ -3,6 +3,7 @@
 #include "beneath.h"
 #include "contents.h"
 #include "frames.h"
+#include "path.h"
 #include "reader.h"
 #include "shebang.h"
 #include "unpack_pipe.h"
@@ -94,27 +95,13 @@ static void count(struct pbc_scan *s, const struct pbc_seen *m)
 
 /* --- contents ------------------------------------------------------------------------------ */
 
-static const char *last_part(const char *name)
-{
-    const char *slash = strrchr(name, '/');
-
-    return slash == NULL ? name : slash + 1;
-}
-
-static int ends_with(const char *text, const char *end)
-{
-    size_t len = strlen(text), n = strlen(end);
-
-    return len >= n && strcmp(text + len - n, end) == 0;
-}
-
 static int is_text(const struct pbc_seen *m)
 {
-    const char *last = last_part(m->name);
+    const char *last = pbc_path_last(m->name);
 
     return m->size <= PBC_SCAN_TEXT_MAX &&
-           (strcmp(m->name, "pyvenv.cfg") == 0 || ends_with(last, ".pth") ||
-            ends_with(last, ".egg-link") || strcmp(last, "direct_url.json") == 0);
+           (strcmp(m->name, "pyvenv.cfg") == 0 || pbc_path_ends(last, ".pth") ||
+            pbc_path_ends(last, ".egg-link") || strcmp(last, "direct_url.json") == 0);
 }
 
 /* How much of the file is wanted, once its first bytes are known. */

@@ -254,7 +254,20 @@ test_leaks_tells_libraries_by_runpath() {
     chmod -R go+rX "$lib" "$dir"
     capture srun -N1 --chdir=/ --pbcast-bundle="$udir/b.tar" "$PREFIX/bin/pbcast" leaks --shared=/shared -- prog
     expect_rc 3 && expect_out 'shared libraries by RUNPATH: 1 file opened' && expect_out "$USER_HOME/runpath/libx.so" &&
-        nothing_left
+        grep -q "by RUNPATH $USER_HOME/runpath of $STORE/.*/bin/prog" <<<"$out" || fail 'the file with the RUNPATH is not named' || return
+    # by a link to another directory, and one of a library that $ORIGIN does not keep inside
+    mkdir -p "$lib/real" "$dir/t/lib"
+    mv "$lib/libx.so" "$lib/real/libx.so.1.2" && ln -s real/libx.so.1.2 "$lib/libx.so"
+    # shellcheck disable=SC2016
+    echo 'int x(void); int y(void) { return x(); }' | gcc -shared -fPIC -Wl,-soname,liby.so -x c -o "$dir/t/lib/liby.so" - -x none "$lib/libx.so" -Wl,-rpath,"$USER_HOME/runpath/" &&
+        echo 'int y(void); int main(void) { return y() != 5; }' |
+        gcc -x c -o "$dir/t/bin/prog" - -x none "$dir/t/lib/liby.so" -Wl,-rpath,'$ORIGIN/../lib' -Wl,--allow-shlib-undefined || return
+    tar -C "$dir/t" -cf "$dir/c.tar" .
+    chmod -R go+rX "$lib" "$dir"
+    capture srun -N1 --chdir=/ --pbcast-bundle="$udir/c.tar" "$PREFIX/bin/pbcast" leaks --shared=/shared -- prog
+    expect_rc 3 && expect_out "$USER_HOME/runpath/real/libx.so.1.2" &&
+        grep -q "by RUNPATH $USER_HOME/runpath/ of $STORE/.*/lib/liby.so" <<<"$out" || fail 'the library with the RUNPATH is not named' || return
+    nothing_left
 }
 
 main "$@"

@@ -178,17 +178,28 @@ test_a_default_of_a_partition() {
     expect_rc 0 && expect_count 3 "twelve from" && expect_out python/3.12 && nothing_left
 }
 
+# module_load KIND MODULECMD: what loading and unloading the site's module does to a job.
+module_load() {
+    set_up
+    entry python/3.11 eleven
+    cp -r "$top/etc/modulefiles/$1" "$SHARED/modulefiles"
+    capture bash -c "export MODULEPATH=/shared/modulefiles; eval \"\$($2 bash load python/3.11)\"
+        srun -N4 hello; eval \"\$($2 bash unload python/3.11)\"; echo left=\$PBCAST_BUNDLE"
+    rm -rf "$SHARED/modulefiles"
+    expect_rc 0 && expect_count 4 "eleven from" && grep -qx 'left=' <<<"$out" && nothing_left
+}
+
 test_module_load_selects_the_bundle() {
     local modulecmd
     modulecmd=$(find /usr/lib/*/modulecmd.tcl /usr/share/Modules /usr/lib/environment-modules -name modulecmd.tcl 2>/dev/null | head -1)
     [[ -n $modulecmd ]] || { fail "environment-modules is not installed"; return; }
-    set_up
-    entry python/3.11 eleven
-    cp -r "$top/etc/modulefiles/tcl" "$SHARED/modulefiles"
-    capture bash -c "export MODULEPATH=/shared/modulefiles; eval \"\$($modulecmd bash load python/3.11)\"
-        srun -N4 hello; eval \"\$($modulecmd bash unload python/3.11)\"; echo left=\$PBCAST_BUNDLE"
-    rm -rf "$SHARED/modulefiles"
-    expect_rc 0 && expect_count 4 "eleven from" && grep -qx 'left=' <<<"$out" && nothing_left
+    module_load tcl "$modulecmd"
+}
+
+test_module_load_of_lmod_selects_the_bundle() {
+    local lmod=/var/cache/pbcast/lmod/usr/share/lmod/lmod/libexec/lmod
+    [[ -x $lmod ]] || { echo "container/install-deps could not get Lmod" && return 77; }
+    module_load lmod "$lmod"
 }
 
 # ---- directories ----
@@ -261,14 +272,19 @@ test_sbatch_stages_the_directory_and_its_sruns_use_it() {
 
 # Nothing is written beside it, nor to another place of the shared file system; n1 alone reads it.
 test_a_directory_is_packed_without_a_file() {
-    local before after
+    local before after node
     set_up
     app
+    for node in n2 n3 n4; do
+        cluster exec "$node" sh -c "mkdir -p /run/none && mount --bind /run/none $udir/app" || return
+    done
     before=$(find "$SHARED" -path "$SHARED/home/alice/b-*" -printf '%p %s %T@ %C@\n' | sort)
     capture srun -N4 --pbcast-mirror="$udir/app" hello
     after=$(find "$SHARED" -path "$SHARED/home/alice/b-*" -printf '%p %s %T@ %C@\n' | sort)
     expect_rc 0 && expect_count 4 "app from" || return
     [[ $before == "$after" ]] || fail "the shared file system has changed: $(diff <(echo "$before") <(echo "$after"))"
+    for node in n2 n3 n4; do cluster exec "$node" umount "$udir/app" || return; done
+    nothing_left
 }
 
 test_what_cannot_be_packed_is_refused_before_an_allocation() {
@@ -304,6 +320,31 @@ test_what_cannot_be_packed_is_refused_before_an_allocation() {
     nothing_left
 }
 
+test_names_with_shell_characters_are_only_names() {
+    local odd pwned
+    set_up
+    app
+    odd='a b;$(touch pwned)`touch pwned`"'"'"'*|&>pwned #\\é'
+    simple_bundle base
+    mkdir "$dir/$odd" && mv "$dir/bundle.tar" "$dir/$odd/$odd.tar"
+    app=$dir
+    app && cp -r "$dir/app" "$app/$odd/$odd" && echo x >"$app/$odd/$odd/$odd" && chown -R 1001:1001 "$app"
+    udir=$USER_HOME/${app##*/}
+    # shellcheck disable=SC2016
+    capture srun -N4 --pbcast-bundle="$udir/$odd/$odd.tar" --pbcast-mirror="$udir/$odd/$odd" sh -c 'hello; ls $PBCAST_ROOT'
+    expect_rc 0 && expect_count 4 "app from" && expect_count 4 "$odd" || return
+    script 'hello; srun hello'
+    batch -N4 --pbcast-bundle="$udir/$odd/$odd.tar" --pbcast-mirror="$udir/$odd/$odd:bin:$odd"
+    expect_rc 0 && expect_count 5 "app from" || return
+    capture srun -N2 --pbcast-bundle="$udir/$odd/none.tar" true
+    expect_failure && expect_count 1 "error: pbcast: " || return
+    capture srun -N2 --pbcast-env="$odd" --pbcast-bundle="$udir/$odd/$odd.tar" true
+    expect_failure && expect_count 1 "error: pbcast: " || return
+    pwned=$(find "$SHARED" -name pwned)
+    [[ -z $pwned && ! -e pwned ]] || fail "a name was run: $pwned" || return
+    nothing_left
+}
+
 test_a_user_base_is_found_by_the_staged_interpreter() {
     local py
     set_up
@@ -328,6 +369,34 @@ test_a_user_base_is_found_by_the_staged_interpreter() {
     expect_rc 0 && expect_count 2 "$STORE/" || return
     capture srun -N2 --pbcast-bundle="$python" --pbcast-userbase="$udir" hello
     expect_failure && expect_out "has no lib/pythonX.Y" && nothing_left
+}
+
+test_bundles_the_user_base_and_the_directory_lie_over_each_other_in_that_order() {
+    local py base
+    set_up
+    py=$(python3 -c 'import sys; print("python%d.%d" % sys.version_info[:2])')
+    simple_bundle bundle
+    new_dir
+    base=$dir
+    mkdir -p "$base/base/bin" "$base/base/lib/$py" "$base/mirror/bin"
+    for word in base mirror; do
+        # shellcheck disable=SC2016
+        printf '#!/bin/sh\necho "%s from $PBCAST_ROOT"\n' $word >"$base/$word/bin/hello"
+        echo $word >"$base/$word/bin/$word"
+        chmod 755 "$base/$word/bin/hello"
+    done
+    : >"$base/base/lib/$py/x"
+    # shellcheck disable=SC2016
+    capture srun -N4 --pbcast-mirror="$udir/mirror" --pbcast-userbase="$udir/base" --pbcast-bundle="$bundle" sh -c 'hello; cat $PBCAST_ROOT/bin/base'
+    expect_rc 0 && expect_count 4 "mirror from" && expect_count 4 base && expect_out "staged 3 bundles" || return
+    # the twins, which an option replaces
+    capture env PBCAST_BUNDLE="$bundle" PBCAST_USERBASE="$udir/base" srun -N4 hello
+    expect_rc 0 && expect_count 4 "base from" && expect_out "staged 2 bundles" || return
+    capture env PBCAST_BUNDLE="$bundle" PBCAST_USERBASE=yes PYTHONUSERBASE="$udir/base" PBCAST_MIRROR="$udir/base" \
+        srun -N4 --pbcast-mirror="$udir/mirror" hello
+    expect_rc 0 && expect_count 4 "mirror from" && expect_out "staged 3 bundles" || return
+    capture env PBCAST_BUNDLE="$bundle" PBCAST_MIRROR="$udir/mirror" srun -N4 --pbcast-mirror=none hello
+    expect_rc 0 && expect_count 4 "bundle from" && nothing_left
 }
 # $python: the distribution's Python as a bundle.
 make_python() {

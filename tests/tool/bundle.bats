@@ -99,6 +99,33 @@ prefix() {
     [[ $(tar --numeric-owner -tvf c.tar.gz | awk '{ print $2 }' | sort -u) == 0/0 ]]
 }
 
+@test "the same bytes whatever the umask, the locale, and the order in which a directory is read" {
+    [[ $EUID == 0 ]] || skip "needs root to mount"
+    # tmpfs lists what was made last first
+    cat >in-order <<'EOF'
+set -e
+mount -t tmpfs none t
+for i in $1; do
+    mkdir t/d$i
+    for k in $1; do echo "$i$k" >t/d$i/$k; done
+    chmod 644 t/d$i/*
+    chmod 755 t/d$i
+done
+chmod 755 t
+find t -exec touch -d 2020-02-02 {} +
+ls -f t/d1 >$2.order
+umask $3
+"$PBC_TOOL" bundle dir t -q -o $2.tar.zst
+"$PBC_TOOL" bundle dir t -q -o $2.tar.gz
+EOF
+    LC_ALL=C.UTF-8 unshare --mount bash in-order "1 2 3 ä Z a" one 022
+    LC_ALL=tr_TR.ISO-8859-9 LANG=C unshare --mount bash in-order "a Z ä 3 2 1" two 077
+    run cmp one.order two.order
+    [[ $status == 1 ]]
+    cmp one.tar.zst two.tar.zst
+    cmp one.tar.gz two.tar.gz
+}
+
 @test "all formats hold the same, and the same digest of contents" {
     local ext
     prefix

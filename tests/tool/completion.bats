@@ -40,4 +40,34 @@ offers() { grep -qxF -- "$1" <<<"$output" || said "$1"; }
     offers 'a file'
     complete_words bundle system-libs -o x.tar.zst -- ech
     offers echo
+    complete_words catalog ''
+    offers add
+    offers verify
+    complete_words env --shell ''
+    [[ $output == $'bash\nfish\ncsh\njson' ]]
+    complete_words leaks -- ech
+    offers echo
+}
+
+@test "every command that there is, and every option that its help names" {
+    local command option seen=0
+    complete_words ''
+    for command in $("$PBC_TOOL" --help | sed -n 's/^  \([a-z]*\)  .*/\1/p'); do
+        offers $command
+    done
+    for command in bundle\ {prefix,dir,venv,conda,pip,module,system-libs} inspect check convert env leaks stage catalog\ add; do
+        complete_words $command --
+        for option in $("$PBC_TOOL" ${command% add} --help | grep -oE '^  .*' | grep -oE -- '--[a-z][a-z-]+' | sort -u); do
+            [[ $option == --pbcast-* ]] || offers $option
+            seen=$((seen + 1))
+        done
+    done
+    ((seen > 60)) || said "more options than $seen"
+}
+
+@test "names of the catalogue" {
+    printf 'pbcast-catalog=1\nbundle=python/3.11\npath=/x.tar\ndigest=%064d\n' 0 >catalog
+    export PBCAST_CATALOG=$PWD/catalog
+    complete_words catalog show p
+    [[ $output == python/3.11 ]]
 }

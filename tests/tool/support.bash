@@ -5,7 +5,14 @@ setup() {
     [[ -x ${PBC_TOOL:-} ]] || { echo "PBC_TOOL names no program" >&2 && return 1; }
     umask 022
     cd "$BATS_TEST_TMPDIR" || return
-    mkdir t
+    mkdir t .temporary
+    chmod 1777 .temporary
+    export TMPDIR=$BATS_TEST_TMPDIR/.temporary
+}
+
+# However a command ends, nothing of it stays.
+teardown() {
+    [[ -z $(ls -A "$BATS_TEST_TMPDIR/.temporary") ]] || said "no temporary files: $(ls "$BATS_TEST_TMPDIR/.temporary")"
 }
 
 # pbcast ARG...: its output (both streams) in $output, its status in $status.
@@ -21,6 +28,8 @@ refused() { # [STATUS] TEXT: one error line that has TEXT
 }
 says() { [[ $output == *"$1"* ]] || said "$1"; }
 says_no() { [[ $output != *"$1"* ]] || said "no $1"; }
+# Standard input has no line that matches. (bats takes "! command" for a success.)
+lacks() { ! grep -E -- "$1" || said "no line with $1"; }
 said() {
     printf 'wanted: %s\ngot (%s): %s\n' "$1" "$status" "$output" >&2
     return 1

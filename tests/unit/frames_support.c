@@ -80,7 +80,8 @@ void frames_of(const char *dir, struct bytes *tar, struct bytes *out)
 
     make_file(in(dir, "frames-in.tar"), tar->data, tar->len);
     bytes_free(tar);
-    if (pbc_convert(in(dir, "frames-in.tar"), in(dir, "frames-out.tar.zst"), 1, &made, &err) != 0)
+    if (pbc_convert(in(dir, "frames-in.tar"), in(dir, "frames-out.tar.zst"), 1, NULL, &made,
+                    &err) != 0)
         fail_msg("%s", err.text);
     free(made.in_order);
     file_to_bytes(in(dir, "frames-out.tar.zst"), out);

@@ -15,7 +15,7 @@ static int make(struct unpacking *p, struct bytes *tar, struct pbc_converted *ma
 {
     make_file(in(p->dir, "in.tar"), tar->data, tar->len);
     bytes_free(tar);
-    return pbc_convert(in(p->dir, "in.tar"), in(p->dir, "out.tar.zst"), 1, made, &p->err);
+    return pbc_convert(in(p->dir, "in.tar"), in(p->dir, "out.tar.zst"), 1, NULL, made, &p->err);
 }
 
 static void must_make(struct unpacking *p, struct bytes *tar, struct pbc_converted *made)

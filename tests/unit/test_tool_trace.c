@@ -277,7 +277,7 @@ static void only_what_is_shared_is_a_leak_unless_all_is(void **state)
     assert_int_equal(pbc_leaks_count(l, false), 2);
     assert_int_equal(pbc_leaks_count(l, true), 3);
     out = open_memstream(&text, &len);
-    pbc_leaks_write(l, out, false);
+    assert_int_equal(pbc_leaks_write(l, out, false), 0);
     fclose(out);
     assert_string_equal(
         text,

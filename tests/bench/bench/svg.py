@@ -73,8 +73,8 @@ def linear_ticks(high):
 
 
 def lines(title, series, x_label, y_label, x_ticks=None, log_y=False, width=720, height=380,
-          guides=()):
-    """`series` is {name: [(x, y), ...]}; x is on a logarithmic scale. `guides` are (y, label)."""
+          guides=(), log_x=True):
+    """`series` is {name: [(x, y), ...]}. `guides` are (y, label)."""
     series = {n: [(x, y) for x, y in pts if y is not None and (y > 0 or not log_y)]
               for n, pts in series.items()}
     series = {n: pts for n, pts in series.items() if pts}
@@ -84,12 +84,13 @@ def lines(title, series, x_label, y_label, x_ticks=None, log_y=False, width=720,
     c = Canvas(width, height, title)
     xs = sorted({x for pts in series.values() for x, _ in pts})
     ys = [y for pts in series.values() for _, y in pts] + [y for y, _ in guides]
-    x0, x1 = math.log(xs[0]), math.log(xs[-1])
+    scale = math.log if log_x else float
+    x0, x1 = scale(xs[0]), scale(xs[-1])
     low, high = (min(ys) / 1.15, max(ys) * 1.15) if log_y else (0, max(ys) * 1.05 or 1)
     inner_w, inner_h = width - LEFT - right, height - TOP - BOTTOM
 
     def at_x(x):
-        return LEFT + inner_w * ((math.log(x) - x0) / (x1 - x0) if x1 > x0 else 0.5)
+        return LEFT + inner_w * ((scale(x) - x0) / (x1 - x0) if x1 > x0 else 0.5)
 
     def at_y(y):
         part = math.log(y / low) / math.log(high / low) if log_y else (y - low) / (high - low)

@@ -1,0 +1,172 @@
+#!/usr/bin/env bats
+# What all commands of pbcast(1) have in common: help, statuses, one line of error; and those whose
+# work other tests look at.
+load support
+
+COMMANDS='bundle inspect check convert catalog env leaks stage'
+
+# mistaken ARG...: a mistake in the command line.
+mistaken() {
+    pbcast "$@"
+    refused 2 ''
+}
+
+@test "every command has help, and refuses options that it does not have" {
+    local command
+    pbcast --help
+    done_well
+    for command in $COMMANDS; do
+        says "  $command "
+    done
+    [[ $(grep -cE '^  [a-z]+ ' <<<"$output") == $(wc -w <<<"$COMMANDS") ]]
+    for command in $COMMANDS; do
+        pbcast $command --help
+        done_well
+        says "usage: pbcast $command "
+        [[ $command == bundle ]] || mistaken $command --nonsense x
+    done
+    for command in prefix dir venv conda pip module system-libs; do
+        mistaken bundle $command --nonsense -o b.tar.zst x
+        mistaken bundle $command -o
+        pbcast bundle $command --help
+        done_well
+    done
+    left_nothing
+    mistaken nosuch
+    mistaken $'two\nlines'
+}
+
+@test "every command refuses to do without what it needs" {
+    unset SLURM_JOB_ID SLURM_JOB_NUM_NODES PBCAST_ROOT
+    mistaken inspect
+    mistaken inspect a b
+    mistaken check
+    mistaken check a --capacity much
+    mistaken convert a
+    mistaken convert a b.tar.zst -l 77
+    mistaken catalog
+    mistaken catalog nosuch
+    mistaken catalog add x
+    mistaken catalog list --default
+    mistaken env --shell cobol
+    pbcast env
+    refused 1 "SLURM_JOB_ID is not set"
+    mistaken leaks
+    pbcast leaks -- true
+    refused 1 "SLURM_JOB_ID is not set"
+    mistaken stage
+    mistaken stage b.tar.zst
+    mistaken bundle nosuch
+}
+
+@test "a file of which nothing can be made" {
+    local command
+    printf 'no archive\n' >'a $(touch pwned)'
+    for command in inspect check; do
+        pbcast $command nosuch
+        refused nosuch
+        pbcast $command 'a $(touch pwned)'
+        refused 'a $(touch pwned)'
+        pbcast $command t
+        refused "t"
+    done
+    pbcast convert nosuch b.tar.zst
+    refused nosuch
+    pbcast convert 'a $(touch pwned)' b.tar.zst
+    refused 'a $(touch pwned)'
+    left_nothing
+    [[ ! -e pwned ]]
+}
+
+@test "a file that is not readable" {
+    [[ $EUID == 0 ]] || skip "needs root to become another user"
+    : >t/x
+    "$PBC_TOOL" bundle dir t -q -o b.tar.zst
+    chmod 600 b.tar.zst
+    chmod 777 . t
+    chmod 755 "$BATS_RUN_TMPDIR" "$BATS_TEST_TMPDIR"/..
+    local command
+    for command in inspect check; do
+        run as_nobody "$PBC_TOOL" $command b.tar.zst
+        refused "b.tar.zst"
+        says "Permission denied"
+    done
+    run as_nobody "$PBC_TOOL" convert b.tar.zst t/c.tar.zst
+    refused "b.tar.zst"
+    left_nothing t/c.tar.zst
+}
+
+@test "convert: the same members and the same bytes each time" {
+    seq 9999 >t/x
+    ln -s x t/y
+    tar -C t -czf b.tar.gz .
+    pbcast convert b.tar.gz b.tar.zst
+    done_well
+    says "b.tar.zst: "
+    pbcast convert -q b.tar.gz c.tar.zst
+    [[ -z $output ]]
+    cmp b.tar.zst c.tar.zst
+    unpack b.tar.zst
+    diff -r --no-dereference t out
+    head -c 9000 b.tar.gz >cut.tar.gz
+    pbcast convert cut.tar.gz cut.tar.zst
+    refused "cut.tar.gz"
+    left_nothing cut.tar.zst
+}
+
+@test "convert: it tells how far it is, and can be stopped in its first reading" {
+    local archive
+    head -c 30000000 /dev/urandom >t/noise
+    tar -C t -cf b.tar .
+    TERM=xterm script -qec "'$PBC_TOOL' convert -l 19 b.tar b.tar.zst" log >/dev/null
+    grep -q 'packing \[[#.]*\] *[0-9]* %' log
+    rm t/noise b.tar.zst
+    truncate -s 5T t/hole
+    tar -C t --sparse -cf b.tar .
+    # 60 GiB of zeros, which take longer to read than the test waits
+    /usr/bin/python3 -c 'import sys, tarfile
+t = tarfile.TarInfo("zeros")
+t.size = 60 << 30
+sys.stdout.buffer.write(t.tobuf())' | zstd -q >c.tar.zst
+    head -c 1G /dev/zero | zstd -q >zeros
+    for archive in {1..60}; do cat zeros; done >>c.tar.zst
+    for archive in b.tar c.tar.zst; do
+        run env --default-signal=INT timeout -s INT -k 20 1 "$PBC_TOOL" convert -q $archive out.tar.zst
+        [[ $status == 124 ]] || said "124: it was stopped by the signal, and soon"
+        says "stopped: Interrupt"
+        left_nothing out.tar.zst
+    done
+}
+
+@test "catalog: add, list, show, verify" {
+    [[ $EUID == 0 ]] || skip "a catalogue is root's"
+    : >t/x
+    "$PBC_TOOL" bundle dir t -q -o b.tar.zst
+    chmod 755 . && export PBCAST_CATALOG=$PWD/catalog
+    pbcast catalog add python/3.11 b.tar.zst --default --description 'the site'"'"'s'
+    done_well
+    pbcast catalog list
+    done_well
+    says "python/3.11 (default) the site's"
+    pbcast catalog show python
+    done_well
+    says "path=$PWD/b.tar.zst"
+    pbcast catalog verify
+    says "python/3.11: good"
+    pbcast catalog show pyhton
+    refused "near it are python/3.11"
+    cp catalog old
+    pbcast catalog add 'x$(touch pwned)/1' b.tar.zst
+    refused 2 "letters, digits"
+    pbcast catalog add python/3.11 b.tar.zst
+    refused "is left as it is"
+    pbcast catalog add python/3.12 nosuch
+    refused "nosuch"
+    cmp catalog old
+    : >t/y
+    "$PBC_TOOL" bundle dir t -q -o b.tar.zst
+    pbcast catalog verify
+    [[ $status == 3 ]]
+    says "python/3.11: $PWD/b.tar.zst has the digest"
+    [[ ! -e pwned && -z $(compgen -G 'catalog?*') ]]
+}

@@ -1,0 +1,174 @@
+#include "runpath.h"
+
+#include "bundle.h"
+#include "elf_needs.h"
+#include "path.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int parse(const char *file, struct pbc_elf *ret)
+{
+    int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    struct stat st;
+    void *map = MAP_FAILED;
+    int rc = 0;
+
+    if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0)
+        map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (map != MAP_FAILED) {
+        rc = pbc_elf_parse(map, (size_t)st.st_size, ret);
+        munmap(map, (size_t)st.st_size);
+    }
+    if (fd >= 0)
+        close(fd);
+    return rc;
+}
+
+/* $ORIGIN is the directory of the file. NULL without memory. */
+static char *resolve(const char *file, const char *entry)
+{
+    static const char *const origins[] = {"$ORIGIN", "${ORIGIN}"};
+    char *text = NULL, *real;
+
+    for (size_t i = 0; i < 2 && text == NULL; i++) {
+        size_t n = strlen(origins[i]);
+
+        if (strncmp(entry, origins[i], n) == 0 && (entry[n] == '/' || entry[n] == '\0') &&
+            asprintf(&text, "%.*s%s", (int)(pbc_path_last(file) - file), file, entry + n) < 0)
+            return NULL;
+    }
+    if (text == NULL && (text = strdup(entry)) == NULL)
+        return NULL;
+    real = realpath(text, NULL);
+    if (real == NULL)
+        return text;
+    free(text);
+    return real;
+}
+
+static int add_entry(struct pbc_runpaths *r, const char *file, const char *kind, const char *text,
+                     size_t len)
+{
+    const struct pbc_elf *elf = &r->elf[r->files - 1];
+    struct pbc_runpath *more = reallocarray(r->item, r->count + 1, sizeof(*more));
+    struct pbc_runpath *p;
+
+    if (more == NULL)
+        return -1;
+    r->item = more;
+    p = &r->item[r->count++];
+    *p = (struct pbc_runpath){.file = strdup(file),
+                              .entry = strndup(text, len),
+                              .kind = kind,
+                              .needed = elf->needed,
+                              .nneeded = elf->nneeded};
+    p->dir = p->entry == NULL ? NULL : resolve(file, p->entry);
+    return p->file == NULL || p->dir == NULL ? -1 : 0;
+}
+
+static int add_entries(struct pbc_runpaths *r, const char *file, const char *kind, const char *path)
+{
+    while (path != NULL && *path != '\0') {
+        size_t len = strcspn(path, ":");
+
+        if (len > 0 && len < PBC_PATH_MAX && add_entry(r, file, kind, path, len) != 0)
+            return -1;
+        path += len + (path[len] == ':');
+    }
+    return 0;
+}
+
+int pbc_runpaths_add(struct pbc_runpaths *r, const char *file)
+{
+    struct pbc_elf elf;
+    struct pbc_elf *more;
+
+    if (parse(file, &elf) != 1)
+        return 0;
+    if (elf.rpath == NULL && elf.runpath == NULL) {
+        pbc_elf_free(&elf);
+        return 0;
+    }
+    more = reallocarray(r->elf, r->files + 1, sizeof(*more));
+    if (more == NULL) {
+        pbc_elf_free(&elf);
+        return -1;
+    }
+    r->elf = more;
+    r->elf[r->files++] = elf;
+    /* The loader ignores RPATH where there is a RUNPATH. */
+    return elf.runpath != NULL ? add_entries(r, file, "RUNPATH", elf.runpath)
+                               : add_entries(r, file, "RPATH", elf.rpath);
+}
+
+/* Whether the loader, with that directory, looks for `path`: there, and in directories for kinds of
+ * processors below. */
+static int names_dir(const struct pbc_runpath *p, const char *path)
+{
+    size_t n = strlen(p->dir);
+    const char *last = pbc_path_last(path);
+
+    while (n > 0 && p->dir[n - 1] == '/')
+        n--;
+    return strncmp(path, p->dir, n) == 0 && path[n] == '/' &&
+           (last == path + n + 1 || strncmp(path + n, "/glibc-hwcaps/", 14) == 0);
+}
+
+/* Whether it is what one of the names of libraries leads to in the directory. */
+static int leads_to(const struct pbc_runpath *p, const char *path)
+{
+    const char *last = pbc_path_last(path);
+
+    for (size_t i = 0; i < p->nneeded; i++) {
+        char link[PBC_PATH_MAX];
+        char *real;
+        int same;
+
+        if (strcmp(p->needed[i], last) == 0 && names_dir(p, path))
+            return 1;
+        /* libx.so.1 may be a link to libx.so.1.2, and that one in another directory */
+        if (strncmp(p->needed[i], last, strcspn(last, ".")) != 0)
+            continue;
+        if ((size_t)snprintf(link, sizeof(link), "%s/%s", p->dir, p->needed[i]) >= sizeof(link))
+            continue;
+        real = realpath(link, NULL);
+        same = real != NULL && strcmp(real, path) == 0;
+        free(real);
+        if (same)
+            return 1;
+    }
+    return 0;
+}
+
+const struct pbc_runpath *pbc_runpaths_find(const struct pbc_runpaths *r, const char *path)
+{
+    for (size_t i = 0; i < r->count; i++) {
+        if (leads_to(&r->item[i], path))
+            return &r->item[i];
+    }
+    for (size_t i = 0; i < r->count; i++) {
+        if (names_dir(&r->item[i], path))
+            return &r->item[i];
+    }
+    return NULL;
+}
+
+void pbc_runpaths_free(struct pbc_runpaths *r)
+{
+    for (size_t i = 0; i < r->count; i++) {
+        free(r->item[i].file);
+        free(r->item[i].entry);
+        free(r->item[i].dir);
+    }
+    for (size_t i = 0; i < r->files; i++)
+        pbc_elf_free(&r->elf[i]);
+    free(r->item);
+    free(r->elf);
+    *r = (struct pbc_runpaths){0};
+}
