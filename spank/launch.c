@@ -126,7 +126,9 @@ char **pbc_launch_argv(const struct pbc_launch *l, unsigned pause_ms, int progre
     if (words_init(&w) < 0)
         return NULL;
     add(&w, "%s", site->srun);
-    add(&w, "--jobid=%" PRIu32, l->job);
+    add(&w, "--jobid=%" PRIu32, l->leader != 0 ? l->leader : l->job);
+    if (l->leader != 0)
+        add(&w, "--het-group=%" PRIu32, l->component);
     add(&w, "--nodelist=%s", l->nodes);
     add(&w, "--nodes=%" PRIu32, l->count);
     add(&w, "--ntasks=%" PRIu32, l->count);
@@ -207,7 +209,7 @@ char **pbc_launch_env(const struct pbc_launch *l)
     add(&w, "LANG=C");
     if (l->slurm_conf != NULL && l->slurm_conf[0] != '\0')
         add(&w, "SLURM_CONF=%s", l->slurm_conf);
-    add(&w, "SLURM_JOB_ID=%" PRIu32, l->job);
+    add(&w, "SLURM_JOB_ID=%" PRIu32, l->leader != 0 ? l->leader : l->job);
     add(&w, PBC_VAR_STEP "=1");
     return words_done(&w);
 }

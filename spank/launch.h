@@ -12,6 +12,8 @@ struct pbc_launch {
     const struct pbc_site *site;
     const struct pbc_bundles *bundles; /* probed */
     uint32_t job;
+    uint32_t leader;    /* of a heterogeneous job, whose component `job` is; 0 = it is none */
+    uint32_t component; /* its number there */
     const char *set;
     const char *nodes; /* host list expression */
     uint32_t count;    /* of nodes */

@@ -12,7 +12,7 @@
 static struct {
     char *text;
     int from_job;
-    unsigned calls;
+    unsigned calls; /* for this component */
 } given[OPT_COUNT];
 
 static const struct {
@@ -53,12 +53,15 @@ static int parse_verbose(const char *text, int *ret)
 }
 
 /* Slurm first hands over what the job's environment has, then each occurrence on the command line:
- * the last one wins. In slurmstepd it may call twice with the same value. */
+ * the last one wins. In slurmstepd it may call twice with the same value. For each further
+ * component of a heterogeneous job it begins anew: what the environment has does not replace what
+ * an earlier component was given. sbatch reads #SBATCH lines before the environment, which then has
+ * what the first component was given. */
 static int take(int val, const char *optarg, int remote)
 {
     const char *inherited;
     char *copy;
-    int ignored;
+    int ignored, from_job;
 
     if (val < 0 || val >= OPT_COUNT)
         return -1;
@@ -72,13 +75,16 @@ static int take(int val, const char *optarg, int remote)
         pbc_slurm_error("--pbcast-verbose takes a number from 0 to %d", PBC_VERBOSE_MAX);
         return -1;
     }
+    inherited = remote ? NULL : getenv(table[val].job);
+    from_job = given[val].calls++ == 0 && inherited != NULL && strcmp(inherited, optarg) == 0;
+    if (from_job && given[val].text != NULL && !given[val].from_job)
+        return 0;
+    if (inherited != NULL && !from_job && pbc_slurm_context() == PBC_CTX_ALLOCATOR)
+        unsetenv(table[val].job);
     copy = strdup(optarg);
     if (copy == NULL)
         return -1;
-    inherited = remote ? NULL : getenv(table[val].job);
-    given[val].from_job =
-        given[val].calls == 0 && inherited != NULL && strcmp(inherited, optarg) == 0;
-    given[val].calls++;
+    given[val].from_job = from_job;
     free(given[val].text);
     given[val].text = copy;
     return 0;
@@ -104,6 +110,12 @@ void pbc_options_forget_job(void)
 {
     for (int i = 0; i < OPT_COUNT; i++)
         unsetenv(table[i].job);
+}
+
+void pbc_options_next_component(void)
+{
+    for (int i = 0; i < OPT_COUNT; i++)
+        given[i].calls = 0;
 }
 
 static int present(const char *text)

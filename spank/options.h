@@ -60,6 +60,9 @@ struct pbc_option_value pbc_option(enum pbc_option option);
 /* Forget what the job around this process has handed down. */
 void pbc_options_forget_job(void);
 
+/* Slurm goes on to the options of the next component of a heterogeneous job, if there is one. */
+void pbc_options_next_component(void);
+
 /* All that the choice of a list depends on, or of a directory to pack; the comments are those of
  * the list. Absent = NULL; an empty twin counts as absent. */
 struct pbc_wish {

@@ -176,6 +176,49 @@ char *pbc_slurm_step_nodes(uint32_t job, uint32_t step, uint32_t *ret_count)
     return nodes;
 }
 
+/* The job to which slurmctld counts `job` as a component, else 0. -1 with errno. */
+static int het_leader(const job_info_msg_t *info, uint32_t job, uint32_t *ret)
+{
+    for (uint32_t i = 0; i < info->record_count; i++) {
+        if (info->job_array[i].job_id == job) {
+            *ret = info->job_array[i].het_job_id;
+            return 0;
+        }
+    }
+    errno = ENOENT;
+    return -1;
+}
+
+struct pbc_component *pbc_slurm_components(uint32_t job, size_t *ret_count)
+{
+    job_info_msg_t *info = NULL;
+    struct pbc_component *list = NULL;
+    uint32_t leader = 0;
+    size_t n = 0;
+
+    if (pbc_compat_load_job(&info, job) != SLURM_SUCCESS)
+        return NULL;
+    if (het_leader(info, job, &leader) == 0 && leader != 0 && leader != job) {
+        /* Only the first component answers for all. */
+        slurm_free_job_info_msg(info);
+        info = NULL;
+        if (pbc_compat_load_job(&info, leader) != SLURM_SUCCESS)
+            return NULL;
+    }
+    list = calloc((size_t)info->record_count + 1, sizeof(*list));
+    for (uint32_t i = 0; list != NULL && leader != 0 && i < info->record_count; i++) {
+        const job_info_t *j = &info->job_array[i];
+
+        if (j->het_job_id == leader)
+            list[n++] = (struct pbc_component){j->job_id, leader, j->het_job_offset};
+    }
+    if (list != NULL && n == 0)
+        list[n++] = (struct pbc_component){.job = job};
+    *ret_count = n;
+    slurm_free_job_info_msg(info);
+    return list;
+}
+
 const char *pbc_slurm_reason(void)
 {
     return slurm_strerror(errno);

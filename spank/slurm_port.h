@@ -5,6 +5,7 @@
 #ifndef PBC_SLURM_PORT_H
 #define PBC_SLURM_PORT_H
 
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -71,6 +72,17 @@ void pbc_slurm_info(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* The node list of a step, which the caller frees, and its number of nodes. Asks slurmctld. NULL
  * with errno. */
 char *pbc_slurm_step_nodes(uint32_t job, uint32_t step, uint32_t *ret_count);
+
+/* A component of a heterogeneous job: a job of its own. */
+struct pbc_component {
+    uint32_t job;
+    uint32_t leader; /* the first component's job, by which srun knows all; 0: no such job */
+    uint32_t number; /* from 0, as --het-group counts */
+};
+
+/* The components of the job that `job` belongs to, malloced; one if it is no heterogeneous job.
+ * Asks slurmctld. NULL with errno. */
+struct pbc_component *pbc_slurm_components(uint32_t job, size_t *ret_count);
 
 /* The words for errno after that: Slurm has numbers of its own. */
 const char *pbc_slurm_reason(void);

@@ -18,6 +18,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define COMPONENTS_MAX 128 /* of a heterogeneous job, as in Slurm */
+
 struct host {
     char name[256];
 };
@@ -148,11 +150,23 @@ static char *job_list(struct spank_handle *sp)
     return whole;
 }
 
-/* The nodes of the whole allocation, as slurmstepd put them into the batch script's environment. */
-static char *job_nodes(struct spank_handle *sp, uint32_t *count, struct pbc_error *err)
+/* A variable of a component of the job, or of the job if `component` is -1. */
+static char *job_var(struct spank_handle *sp, const char *name, int component)
 {
-    char *nodes = pbc_slurm_getenv(sp, "SLURM_JOB_NODELIST");
-    char *number = pbc_slurm_getenv(sp, "SLURM_JOB_NUM_NODES");
+    char full[64];
+
+    if (component < 0)
+        return pbc_slurm_getenv(sp, name);
+    snprintf(full, sizeof(full), "%s_HET_GROUP_%d", name, component);
+    return pbc_slurm_getenv(sp, full);
+}
+
+/* The nodes of the whole allocation, as slurmstepd put them into the batch script's environment. */
+static char *job_nodes(struct spank_handle *sp, int component, uint32_t *count,
+                       struct pbc_error *err)
+{
+    char *nodes = job_var(sp, "SLURM_JOB_NODELIST", component);
+    char *number = job_var(sp, "SLURM_JOB_NUM_NODES", component);
     unsigned long n = 0;
     int good = nodes != NULL && number != NULL && nodes[0] != '\0' &&
                pbc_parse_number(number, 1, 1u << 20, &n) == 0 &&
@@ -171,16 +185,66 @@ static char *job_nodes(struct spank_handle *sp, uint32_t *count, struct pbc_erro
     return nodes;
 }
 
+/* The number in a variable of the job's environment, 0 if there is none. */
+static unsigned long job_number(struct spank_handle *sp, const char *name, int component)
+{
+    char *text = job_var(sp, name, component);
+    unsigned long n = 0;
+
+    if (text == NULL || pbc_parse_number(text, 1, UINT32_MAX, &n) < 0)
+        n = 0;
+    free(text);
+    return n;
+}
+
+/* How many components the job has; 0 if it is no heterogeneous job. A job that was submitted in one
+ * has its variables too, with other ids. */
+static int components(struct spank_handle *sp, const struct pbc_step *step)
+{
+    unsigned long n = job_number(sp, "SLURM_HET_SIZE", -1);
+
+    return n <= COMPONENTS_MAX && job_number(sp, "SLURM_JOB_ID", 0) == step->job ? (int)n : 0;
+}
+
+/* Stage on all nodes of the job, one component after the other. */
+static int stage_nodes(struct spank_handle *sp, const struct pbc_step *step,
+                       struct pbc_launch *launch, struct pbc_error *err)
+{
+    int n = components(sp, step);
+    int rc = 0;
+
+    for (int i = n > 0 ? 0 : -1; i < n && rc == 0; i++) {
+        char *nodes = job_nodes(sp, i, &launch->count, err);
+
+        if (i >= 0) {
+            launch->leader = step->job;
+            launch->component = (uint32_t)i;
+            launch->job = (uint32_t)job_number(sp, "SLURM_JOB_ID", i);
+        }
+        launch->nodes = nodes;
+        rc = nodes == NULL ? -1 : pbc_launch(launch, err);
+        free(nodes);
+    }
+    launch->nodes = NULL;
+    return rc;
+}
+
 /* What the names in the list mean is the catalogue's word, not that of the environment that the
  * list has come with. The sruns of the job get what they mean here, whatever changes meanwhile. */
 static int settle(struct spank_handle *sp, const struct pbc_site *site, struct pbc_bundles *bundles,
                   struct pbc_error *err)
 {
     char *partition = pbc_slurm_getenv(sp, "SLURM_JOB_PARTITION");
-    struct pbc_where_from from = {.job = 1, .partition = partition != NULL ? partition : ""};
+    struct pbc_where_from from = {.job = 1, .partition = partition};
     char *list = NULL;
     size_t count = 0;
-    int rc = pbc_resolve(bundles, site, &from, err);
+    int rc;
+
+    if (partition == NULL) /* the first component's counts for all */
+        from.partition = partition = job_var(sp, "SLURM_JOB_PARTITION", 0);
+    if (partition == NULL)
+        from.partition = "";
+    rc = pbc_resolve(bundles, site, &from, err);
 
     free(partition);
     while (count < bundles->count && bundles->item[count].kind == PBC_BUNDLE_ARCHIVE)
@@ -209,7 +273,7 @@ static int stage_batch(struct spank_handle *sp, const struct pbc_site *site,
         /* That of slurmstepd, not that of the script: it is the daemon's word. */
         .slurm_conf = getenv("SLURM_CONF"),
     };
-    char *verbose, *nodes;
+    char *verbose;
     int rc = -1;
 
     if (pbc_bundles_parse(list, &bundles, err) < 0)
@@ -220,18 +284,15 @@ static int stage_batch(struct spank_handle *sp, const struct pbc_site *site,
         return -1;
     }
     verbose = pbc_slurm_getenv(sp, PBC_VAR_VERBOSE);
-    nodes = job_nodes(sp, &launch.count, err);
-    if (nodes != NULL && pbc_bundles_probe(&bundles, err) == 0 &&
+    if (pbc_bundles_probe(&bundles, err) == 0 &&
         pbc_wish_verbose(NULL, verbose, NULL, &launch.verbose, err) == 0) {
         pbc_bundles_id(&bundles, set);
-        launch.nodes = nodes;
-        rc = pbc_launch(&launch, err);
+        rc = stage_nodes(sp, step, &launch, err);
     }
     if (rc == 0 && pbc_slurm_setenv(sp, PBC_VAR_SET, set) < 0)
         rc = pbc_fail(err, PBC_EXIT_FAILED, "cannot set %s in the script's environment",
                       PBC_VAR_SET);
     free(verbose);
-    free(nodes);
     pbc_bundles_free(&bundles);
     return rc;
 }

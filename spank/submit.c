@@ -26,7 +26,8 @@
 
 /* What init_post_opt found, for local_user_init. */
 static struct {
-    unsigned calls; /* one for each component of a heterogeneous job */
+    unsigned calls;                 /* one for each component of a heterogeneous job or step */
+    char first[PBC_SET_ID_LEN + 1]; /* the set of the first of them; "" = none */
     int active;
     int in_job; /* srun inside an allocation that outlives it */
     int verbose;
@@ -51,7 +52,6 @@ struct ask {
     const char *text;  /* NULL: nothing */
     const char *asked; /* as the user wrote it */
     int from_job;      /* the text is what the job's environment has kept */
-    int by_site;
 };
 
 static int refuse(const struct pbc_error *err)
@@ -250,16 +250,12 @@ static int prepare(const struct ask ask[PARTS], const char *profile, struct pbc_
 }
 
 /* What counts for one part. */
-static struct ask ask_for(enum part part, const struct pbc_wish *wish)
+static struct ask ask_for(const struct pbc_wish *wish)
 {
     struct ask ask;
 
     ask.text = pbc_wish_list(wish, &ask.asked);
     ask.from_job = ask.text != NULL && ask.text == wish->bundles;
-    if (part == LIST && ask.text != NULL)
-        ask.by_site = ask.text == wish->site;
-    else
-        ask.by_site = 0;
     return ask;
 }
 
@@ -282,13 +278,40 @@ static int ask_all(struct ask ask[PARTS])
             wish.site = request.site.default_bundle;
         if (i == LIST)
             none = pbc_wish_is_none(&wish);
-        ask[i] = ask_for((enum part)i, &wish);
+        ask[i] = ask_for(&wish);
         /* --pbcast-bundle=none takes the others along, unless they stand beside it. */
         if (i > LIST && none && (wish.option.text == NULL || wish.option.from_job))
             ask[i] = (struct ask){0};
         any |= ask[i].text != NULL;
     }
     return any;
+}
+
+/* The components share one list: the batch script has one environment, and srun calls the hook that
+ * stages for one of them only. That one's environment alone gets what the hook adds; so all get the
+ * name of the set here. */
+static int same_for_all(struct pbc_error *err)
+{
+    char set[PBC_SET_ID_LEN + 1] = "";
+
+    if (request.active)
+        pbc_bundles_id(&request.bundles, set);
+    if (request.calls == 1) {
+        memcpy(request.first, set, sizeof(set));
+        return 0;
+    }
+    if (strcmp(request.first, set) != 0)
+        return pbc_fail(err, PBC_EXIT_USAGE,
+                        "the components of a heterogeneous job share one set of bundles: give the "
+                        "options of pbcast before the first colon (or \"hetjob\") only");
+    if (!request.active || pbc_slurm_context() != PBC_CTX_SRUN)
+        return 0;
+    if (pbc_resolve_floats(&request.bundles))
+        return pbc_fail(err, PBC_EXIT_USAGE,
+                        "a name in %s means one version or another, by the partition, and the "
+                        "components may have several: give NAME/VERSION",
+                        getenv(PBC_VAR_BUNDLES));
+    return put(PBC_VAR_SET, set, err);
 }
 
 int pbc_submit_options(int argc, char *const argv[])
@@ -304,6 +327,7 @@ int pbc_submit_options(int argc, char *const argv[])
         return -1;
     request.in_job = pbc_slurm_context() == PBC_CTX_SRUN && getenv("SLURM_JOB_ID") != NULL;
     any = ask_all(ask);
+    pbc_options_next_component();
 
     if (getenv(PBC_VAR_STEP) != NULL) {
         /* The staging step itself, whose environment has nothing else of ours. */
@@ -317,17 +341,7 @@ int pbc_submit_options(int argc, char *const argv[])
     if (!any) {
         leave_tree(); /* --pbcast-bundle=none inside a job that has staged */
         forget();
-        return 0;
-    }
-    /* Its components have job ids and steps of their own, and srun stages for one of them. */
-    if (request.calls > 1 || getenv("SLURM_HET_SIZE") != NULL) {
-        if (ask[LIST].by_site && ask[USERBASE].text == NULL && ask[MIRROR].text == NULL) {
-            forget(); /* nobody has asked for it */
-            return 0;
-        }
-        pbc_slurm_error("bundles cannot be staged for heterogeneous jobs; submit the components "
-                        "as jobs, or give --pbcast-bundle=none");
-        return -1;
+        return same_for_all(&err) < 0 ? refuse(&err) : 0;
     }
     if (pbc_wish_verbose(pbc_option(PBC_OPT_VERBOSE).text,
                          request.in_job ? getenv(PBC_VAR_VERBOSE) : NULL,
@@ -337,7 +351,7 @@ int pbc_submit_options(int argc, char *const argv[])
         prepare(ask, profile, &err) < 0)
         return refuse(&err);
     request.active = 1;
-    return 0;
+    return same_for_all(&err) < 0 ? refuse(&err) : 0;
 }
 
 /* 1 if this node has the set, and its manifest says that all nodes of the step have it. */
@@ -404,48 +418,88 @@ static int settle(uint32_t job, struct pbc_error *err)
     return rc;
 }
 
+/* Stage for a step, or a component of one, on `nodes`. */
+static int stage_step(const struct pbc_step *step, const struct pbc_component *c, const char *set,
+                      const char *nodes, uint32_t count, struct pbc_error *err)
+{
+    struct pbc_launch launch = {
+        .site = &request.site,
+        .bundles = &request.bundles,
+        .job = step->job,
+        .leader = c->leader,
+        .component = c->number,
+        .set = set,
+        .nodes = nodes,
+        .count = count,
+        .verbose = request.verbose,
+        .in_client = 1,
+        .slurm_conf = getenv("SLURM_CONF"),
+    };
+
+    return already_staged(step, set, nodes) ? 0 : pbc_launch(&launch, err);
+}
+
+/* Each component that has a part of the step: it has a job id and a directory of its own. */
+static int stage_components(const struct pbc_step *step, const struct pbc_component *list, size_t n,
+                            const char *set, struct pbc_error *err)
+{
+    int rc = 0;
+
+    for (size_t i = 0; i < n && rc == 0; i++) {
+        struct pbc_step part = *step;
+        uint32_t count = 0;
+        char *nodes;
+
+        if (request.calls == 1 && list[i].job != step->job)
+            continue;
+        part.job = list[i].job;
+        nodes = pbc_slurm_step_nodes(part.job, part.step, &count);
+        if (nodes != NULL)
+            rc = stage_step(&part, &list[i], set, nodes, count, err);
+        else if (part.job == step->job)
+            rc = pbc_fail(err, PBC_EXIT_FAILED,
+                          "cannot learn the nodes of step %u.%u from slurmctld: %s", part.job,
+                          part.step, pbc_slurm_reason());
+        free(nodes);
+    }
+    return rc;
+}
+
+/* 1 if the step may belong to a heterogeneous job. The variables may be those of another job, which
+ * has submitted this one. */
+static int maybe_het(void)
+{
+    return request.calls > 1 || getenv("SLURM_HET_SIZE") != NULL ||
+           getenv("SLURM_JOB_CPUS_PER_NODE_HET_GROUP_0") != NULL; /* srun --jobid */
+}
+
 static int stage(struct spank_handle *sp, char *set, struct pbc_error *err)
 {
+    struct pbc_component alone = {0}, *list = NULL;
     struct pbc_step step;
-    uint32_t count = 0;
-    char *nodes;
-    int rc = 0;
+    size_t n = 1;
+    time_t start;
+    int rc;
 
     if (pbc_slurm_step(sp, &step) < 0)
         return pbc_fail(err, PBC_EXIT_FAILED, "Slurm does not say which step this is");
     /* The shell of salloc on a node: the sruns that are called in it will stage. */
     if (step.kind != PBC_STEP_NORMAL)
         return 1;
-
-    nodes = pbc_slurm_step_nodes(step.job, step.step, &count);
-    if (nodes == NULL)
+    alone.job = step.job;
+    if (maybe_het() && (list = pbc_slurm_components(step.job, &n)) == NULL)
         return pbc_fail(err, PBC_EXIT_FAILED,
-                        "cannot learn the nodes of step %u.%u from slurmctld: %s", step.job,
-                        step.step, pbc_slurm_reason());
-    if (settle(step.job, err) < 0) {
-        free(nodes);
-        return -1;
+                        "cannot learn the components of job %u from slurmctld: %s", step.job,
+                        pbc_slurm_reason());
+    rc = settle(step.job, err);
+    if (rc == 0) {
+        pbc_bundles_id(&request.bundles, set);
+        start = time(NULL);
+        rc = stage_components(&step, list != NULL ? list : &alone, n, set, err);
     }
-    pbc_bundles_id(&request.bundles, set);
-    if (!already_staged(&step, set, nodes)) {
-        struct pbc_launch launch = {
-            .site = &request.site,
-            .bundles = &request.bundles,
-            .job = step.job,
-            .set = set,
-            .nodes = nodes,
-            .count = count,
-            .verbose = request.verbose,
-            .in_client = 1,
-            .slurm_conf = getenv("SLURM_CONF"),
-        };
-        time_t start = time(NULL);
-
-        rc = pbc_launch(&launch, err);
-        if (rc == 0)
-            warn_of_credential((int64_t)(time(NULL) - start));
-    }
-    free(nodes);
+    if (rc == 0)
+        warn_of_credential((int64_t)(time(NULL) - start));
+    free(list);
     return rc;
 }
 

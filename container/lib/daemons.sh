@@ -71,8 +71,9 @@ for_nodes() {
     return "$failed"
 }
 
-# node_states: "NODE STATE" of every node.
-node_states() { inside login sinfo -h -N -o '%N %T' 2>/dev/null; }
+# node_states: "NODE STATE" of every node. One that the backfill scheduler had planned for a job keeps
+# that mark until the scheduler's next round.
+node_states() { inside login sinfo -h -N -o '%N %T' 2>/dev/null | sed 's/ planned$/ idle/'; }
 
 # not_idle STATES: those lines of node_states that do not say idle, as one line.
 not_idle() { grep -v ' idle$' <<<"$1" | tr '\n' ';'; }

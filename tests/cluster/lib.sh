@@ -91,7 +91,8 @@ run_tests() {
             printf 'not ok %s\n%s\n' "$name" "$report"
             failed=$((failed + 1))
             # The next one starts from a cluster as it was.
-            as_user scancel -u alice -u bob >/dev/null 2>&1
+            as_user scancel -u alice >/dev/null 2>&1
+            cluster run --user bob scancel -u bob >/dev/null 2>&1
             cluster rate all off >/dev/null 2>&1
             cluster link all up >/dev/null 2>&1
             cluster wait-idle 60 >/dev/null 2>&1
