@@ -197,8 +197,8 @@ int pbc_coord_mpi(struct pbc_coord *c, uint32_t tasks, struct pbc_error *err)
     c->size = (uint32_t)m->size;
     if (c->size < tasks)
         rc = pbc_fail(err, PBC_EXIT_USAGE,
-                      "%u agents were started, but MPI knows of %u: this launcher and the MPI that "
-                      "pbcast-stage-mpi was built with do not understand each other",
+                      "%u agents were started, but MPI knows of %u: the launcher and the MPI that this "
+                      "agent was built with do not understand each other",
                       tasks, c->size);
     else if (m->crowded > 1)
         rc = pbc_fail(err, PBC_EXIT_USAGE,

@@ -1,4 +1,4 @@
-/* pbcast-stage-mpi: the agent for a Slurm without PMIx, and for mpirun. */
+/* pbcast-stage-mpich, pbcast-stage-openmpi: the agent for a Slurm without PMIx, and for mpirun. */
 #include "agent.h"
 #include "pack_dir.h"
 
