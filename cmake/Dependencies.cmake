@@ -14,6 +14,8 @@ else()
     pkg_check_modules(ARCHIVE IMPORTED_TARGET libarchive)
     pkg_check_modules(SODIUM IMPORTED_TARGET libsodium)
     pkg_check_modules(JANSSON IMPORTED_TARGET jansson)
+    pkg_check_modules(MPICH IMPORTED_TARGET mpich) # optional, both
+    pkg_check_modules(OPENMPI IMPORTED_TARGET ompi-c)
     if(NOT JANSSON_FOUND)
         pbc_missing("Jansson" libjansson-dev)
     endif()

@@ -1,6 +1,7 @@
 #include "launch.h"
 
 #include "child.h"
+#include "meeting.h"
 #include "options.h"
 #include "output.h"
 #include "tree.h"
@@ -118,7 +119,8 @@ static void add_directory(struct words *w, const struct pbc_bundle *b)
     free(word);
 }
 
-char **pbc_launch_argv(const struct pbc_launch *l, unsigned pause_ms, int progress)
+char **pbc_launch_argv(const struct pbc_launch *l, const struct pbc_meeting *m, unsigned pause_ms,
+                       int progress)
 {
     const struct pbc_site *site = l->site;
     struct words w;
@@ -138,7 +140,7 @@ char **pbc_launch_argv(const struct pbc_launch *l, unsigned pause_ms, int progre
     add(&w, "--mem=0");
     add(&w, "--gres=none");
     add(&w, "--cpu-bind=none");
-    add(&w, "--mpi=%s", l->count == 1 ? "none" : site->mpi);
+    add(&w, "--mpi=%s", m->mpi);
     add(&w, "--input=none");
     add(&w, "--chdir=/");
     add(&w, "--job-name=pbcast");
@@ -146,7 +148,7 @@ char **pbc_launch_argv(const struct pbc_launch *l, unsigned pause_ms, int progre
     add(&w, "--kill-on-bad-exit=0");
     add(&w, "--wait=0");
     add(&w, "--disable-status"); /* SIGINT goes to the agents at once */
-    add(&w, "%s", site->agent);
+    add(&w, "%s", m->agent);
     add(&w, "--store");
     add(&w, "%s", site->store);
     add(&w, "--job");
@@ -250,8 +252,8 @@ static int signal_of(int status)
 }
 
 /* One step. 0 staged, 1 worth another try, -1 failed. */
-static int attempt_step(const struct pbc_launch *l, char **env, unsigned attempt, unsigned seconds,
-                        struct pbc_error *err)
+static int attempt_step(const struct pbc_launch *l, const struct pbc_meeting *m, char **env,
+                        unsigned attempt, unsigned seconds, struct pbc_error *err)
 {
     struct pbc_output out;
     struct pbc_child child = {
@@ -262,7 +264,8 @@ static int attempt_step(const struct pbc_launch *l, char **env, unsigned attempt
     int rc, said, signo;
 
     pbc_output_init(&out, STDERR_FILENO, l->verbose);
-    argv = pbc_launch_argv(l, pbc_launch_pause(l->count, attempt), l->verbose >= (out.tty ? 1 : 2));
+    argv =
+        pbc_launch_argv(l, m, pbc_launch_pause(l->count, attempt), l->verbose >= (out.tty ? 1 : 2));
     if (argv == NULL)
         return pbc_fail(err, PBC_EXIT_FAILED, "no memory");
     child.argv = argv;
@@ -304,10 +307,13 @@ int pbc_launch(const struct pbc_launch *l, struct pbc_error *err)
 {
     int64_t deadline = seconds_now() + l->site->timeout + GRACE_SECONDS;
     char **env = pbc_launch_env(l);
+    struct pbc_meeting meeting;
     int rc = 1;
 
     if (env == NULL)
         return pbc_fail(err, PBC_EXIT_FAILED, "no memory");
+    if (pbc_meeting(l, env, &meeting, err) < 0)
+        rc = -1;
     for (unsigned i = 0; i < PBC_LAUNCH_TRIES && rc > 0; i++) {
         int64_t left = deadline - seconds_now();
 
@@ -318,14 +324,14 @@ int pbc_launch(const struct pbc_launch *l, struct pbc_error *err)
                     "pbcast: Slurm lost the start-up exchange; try %u of %d with a pause of %u "
                     "ms\n",
                     i + 1, PBC_LAUNCH_TRIES, pbc_launch_pause(l->count, i));
-        rc = attempt_step(l, env, i, (unsigned)left, err);
+        rc = attempt_step(l, &meeting, env, i, (unsigned)left, err);
     }
     pbc_words_free(env);
     if (rc > 0)
         return pbc_fail(err, PBC_EXIT_AGAIN,
                         "Slurm lost the start-up exchange of the staging step on %s %d times "
-                        "(PMIx, --mpi=%s); run the job again, and if that does not help ask the "
+                        "(--mpi=%s); run the job again, and if that does not help ask the "
                         "administrator to look for \"Connection reject\" in slurmd's logs",
-                        l->nodes, PBC_LAUNCH_TRIES, l->site->mpi);
+                        l->nodes, PBC_LAUNCH_TRIES, meeting.mpi);
     return rc;
 }

@@ -22,10 +22,13 @@ struct pbc_launch {
     const char *slurm_conf; /* SLURM_CONF of this process; NULL = none */
 };
 
+struct pbc_meeting;
+
 /* Words of the command and of its environment, NULL terminated; pbc_words_free. NULL without
  * memory. Nothing that the user has in his environment takes part: his SLURM_*, SRUN_*, PMIX_* and
  * LD_* cannot change where or how the step runs. */
-char **pbc_launch_argv(const struct pbc_launch *l, unsigned pause_ms, int progress);
+char **pbc_launch_argv(const struct pbc_launch *l, const struct pbc_meeting *m, unsigned pause_ms,
+                       int progress);
 char **pbc_launch_env(const struct pbc_launch *l);
 void pbc_words_free(char **words);
 

@@ -370,7 +370,7 @@ static int fail_main(const struct options *o, const struct pbc_error *err)
     return (int)err->code;
 }
 
-int pbc_agent_main(int argc, char *argv[], pbc_coord_open *open_many, pbc_source_pack *pack)
+int pbc_agent_main(int argc, char *argv[], pbc_coord_open *meet, pbc_source_pack *pack)
 {
     /* Static: after a failure the reader of the bundles may still be at work when main returns. */
     static struct options o = {
@@ -418,8 +418,7 @@ int pbc_agent_main(int argc, char *argv[], pbc_coord_open *open_many, pbc_source
     (void)pbc_parse_number(env_or("SLURM_STEP_NUM_TASKS", "1"), 1, UINT32_MAX, &tasks);
     if (!o.has_pause)
         o.pause_ms = pbc_tree_pause((uint32_t)tasks);
-    if ((tasks > 1 ? open_many(&coord, (unsigned)o.pause_ms, &err)
-                   : pbc_coord_solo(&coord, &err)) != 0)
+    if (meet(&coord, (uint32_t)tasks, (unsigned)o.pause_ms, &err) != 0)
         return fail_main(&o, &err);
     if (coord.size > 1 && !o.has_fence)
         o.conf.fence = 10 + coord.size / 100;

@@ -5,11 +5,12 @@
 #include "coord.h"
 #include "source.h"
 
-/* How to meet the others. `pause_ms` as in pbc_coord_pmix. */
-typedef int pbc_coord_open(struct pbc_coord *c, unsigned pause_ms, struct pbc_error *err);
+/* How to meet the others of a step with `tasks` tasks. `pause_ms` as in pbc_coord_pmix. */
+typedef int pbc_coord_open(struct pbc_coord *c, uint32_t tasks, unsigned pause_ms,
+                           struct pbc_error *err);
 
-/* main() of an agent whose steps of several tasks meet by `open_many`, and which packs directories
- * by `pack` (NULL: not at all). The result is an exit code. */
-int pbc_agent_main(int argc, char *argv[], pbc_coord_open *open_many, pbc_source_pack *pack);
+/* main() of an agent that meets the others by `meet`, and packs directories by `pack` (NULL: not at
+ * all). The result is an exit code. */
+int pbc_agent_main(int argc, char *argv[], pbc_coord_open *meet, pbc_source_pack *pack);
 
 #endif

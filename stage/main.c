@@ -1,11 +1,16 @@
 #include "agent.h"
 #include "pack_dir.h"
 
+static int meet(struct pbc_coord *c, uint32_t tasks, unsigned pause_ms, struct pbc_error *err)
+{
+    return tasks > 1 ? pbc_coord_pmix(c, pause_ms, err) : pbc_coord_solo(c, err);
+}
+
 int main(int argc, char *argv[])
 {
 #ifdef PBC_HAVE_PACK
-    return pbc_agent_main(argc, argv, pbc_coord_pmix, pbc_pack_dir);
+    return pbc_agent_main(argc, argv, meet, pbc_pack_dir);
 #else
-    return pbc_agent_main(argc, argv, pbc_coord_pmix, NULL);
+    return pbc_agent_main(argc, argv, meet, NULL);
 #endif
 }

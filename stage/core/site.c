@@ -11,6 +11,7 @@
 #ifndef PBC_AGENT_DEFAULT
 #define PBC_AGENT_DEFAULT "/usr/bin/pbcast-stage"
 #endif
+#define PBC_MPI_AGENT_DEFAULT PBC_AGENT_DEFAULT "-mpich"
 
 /* What pbcast adds behind the store's path must fit in PBC_PATH_MAX too. */
 #define STORE_MAX (PBC_PATH_MAX - 512)
@@ -97,9 +98,15 @@ static int set_srun(struct pbc_site *site, const char *value)
     return set_file(site->srun, value);
 }
 
+static int set_mpi_agent(struct pbc_site *site, const char *value)
+{
+    return set_file(site->mpi_agent, value);
+}
+
 static int set_mpi(struct pbc_site *site, const char *value)
 {
-    static const char *const types[] = {"pmix", "pmix_v3", "pmix_v4", "pmix_v5"};
+    static const char *const types[] = {"auto",    "pmix", "pmix_v3",    "pmix_v4",
+                                        "pmix_v5", "pmi2", "cray_shasta"};
 
     for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
         if (strcmp(value, types[i]) == 0) {
@@ -224,7 +231,8 @@ static const struct key {
     {"store", set_store, "an absolute path without \"..\" and ':', not \"/\""},
     {"agent", set_agent, "the absolute path of a file"},
     {"srun", set_srun, "the absolute path of a file"},
-    {"mpi", set_mpi, "pmix, pmix_v3, pmix_v4 or pmix_v5"},
+    {"mpi", set_mpi, "auto, pmix, pmix_v3, pmix_v4, pmix_v5, pmi2 or cray_shasta"},
+    {"mpi_agent", set_mpi_agent, "the absolute path of a file"},
     {"address", set_address, "the name of a network interface, SUBNET/BITS, or nothing"},
     {"catalog", set_catalog, "the absolute path of a file"},
     {"default_bundle", set_default_bundle,
@@ -254,7 +262,8 @@ void pbc_site_defaults(struct pbc_site *site)
     strcpy(site->store, PBC_STORE_DEFAULT);
     strcpy(site->agent, PBC_AGENT_DEFAULT);
     strcpy(site->srun, PBC_SRUN_DEFAULT);
-    strcpy(site->mpi, "pmix");
+    strcpy(site->mpi, "auto");
+    strcpy(site->mpi_agent, PBC_MPI_AGENT_DEFAULT);
     site->allow_user_bundles = 1;
     site->mirror_max = (uint64_t)512 << 20;
     site->timeout = 600;
@@ -279,8 +288,8 @@ int pbc_site_parse(int argc, char *const argv[], struct pbc_site *site, struct p
         if (k == NKEYS)
             return pbc_fail(
                 err, PBC_EXIT_USAGE,
-                "unknown key \"%.*s\"; known are store, agent, srun, mpi, address, "
-                "catalog, default_bundle, allow_user_bundles, mirror_max, timeout, stall, "
+                "unknown key \"%.*s\"; known are store, agent, srun, mpi, mpi_agent, "
+                "address, catalog, default_bundle, allow_user_bundles, mirror_max, timeout, stall, "
                 "max_size, min_free",
                 (int)(len < 64 ? len : 64), argv[i]);
         if (seen[k])

@@ -13,9 +13,12 @@ struct pbc_site {
     char store[PBC_PATH_MAX]; /* store=DIR, absolute, no "..", not "/"; /dev/shm/pbcast */
     char agent[PBC_PATH_MAX]; /* agent=FILE, absolute; where the install put pbcast-stage */
     char srun[PBC_PATH_MAX];  /* srun=FILE, absolute; what starts the staging step */
-    char mpi[32];     /* mpi=TYPE of the staging step: pmix, pmix_v3, pmix_v4, pmix_v5; pmix */
-    char address[64]; /* address=INTERFACE or SUBNET/BITS that carries data; "" = any */
-    char catalog[PBC_PATH_MAX];        /* catalog=FILE, absolute (catalog.h); "" = none */
+    char mpi[32]; /* mpi=TYPE of the staging step: auto (ask Slurm), pmix, pmix_v3, pmix_v4,
+                     pmix_v5, pmi2, cray_shasta; auto */
+    char mpi_agent[PBC_PATH_MAX]; /* mpi_agent=FILE, absolute: the agent for a type that is not
+                                     PMIx; where the install put pbcast-stage-mpich */
+    char address[64];             /* address=INTERFACE or SUBNET/BITS that carries data; "" = any */
+    char catalog[PBC_PATH_MAX];   /* catalog=FILE, absolute (catalog.h); "" = none */
     char default_bundle[PBC_PATH_MAX]; /* default_bundle=LIST without --pbcast-bundle; "" = none */
     int allow_user_bundles; /* allow_user_bundles=yes|no: not only the catalogue's; yes */
     uint64_t mirror_max;    /* mirror_max=BYTES[K|M|G|T] in a directory packed on the fly; 512M */

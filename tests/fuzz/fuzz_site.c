@@ -1,6 +1,7 @@
 /* The site's words, one a line. */
 #include "fuzz.h"
 
+#include "mpi_type.h"
 #include "site.h"
 
 #include <string.h>
@@ -27,8 +28,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         CLAIM(site.store[0] == '/' && site.store[1] != '\0');
         CLAIM(strstr(site.store, "/../") == NULL && strchr(site.store, ':') == NULL);
         CLAIM(strlen(site.store) < sizeof(site.store));
-        CLAIM(site.agent[0] == '/' && site.srun[0] == '/');
-        CLAIM(strncmp(site.mpi, "pmix", 4) == 0);
+        CLAIM(site.agent[0] == '/' && site.mpi_agent[0] == '/' && site.srun[0] == '/');
+        CLAIM(pbc_mpi_is_pmix(site.mpi) || strcmp(site.mpi, "auto") == 0 ||
+              strcmp(site.mpi, "pmi2") == 0 || strcmp(site.mpi, "cray_shasta") == 0);
         CLAIM(site.timeout >= 1 && site.timeout <= 86400);
         CLAIM(site.stall >= 2 && site.stall <= 3600);
     }

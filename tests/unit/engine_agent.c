@@ -89,12 +89,14 @@ static void done(struct pbc_coord *c)
     (void)c;
 }
 
-static int coord_dir(struct pbc_coord *c, unsigned pause_ms, struct pbc_error *err)
+static int coord_dir(struct pbc_coord *c, uint32_t tasks, unsigned pause_ms, struct pbc_error *err)
 {
     const char *rank = getenv("PBC_LOCAL_RANK");
     const char *size = getenv("PBC_LOCAL_SIZE");
 
     (void)pause_ms;
+    if (tasks == 1)
+        return pbc_coord_solo(c, err);
     if (rank == NULL || size == NULL || getenv("PBC_LOCAL_DIR") == NULL)
         return pbc_fail(err, PBC_EXIT_USAGE, "PBC_LOCAL_DIR, _RANK and _SIZE must be set");
     *c = (struct pbc_coord){.rank = (uint32_t)atoi(rank),

@@ -38,7 +38,8 @@ static void without_words_the_defaults_hold(void **state)
     assert_memory_equal(&defaults, &site, sizeof(site));
     assert_string_equal(site.store, "/dev/shm/pbcast");
     assert_int_equal(site.srun[0], '/');
-    assert_string_equal(site.mpi, "pmix");
+    assert_string_equal(site.mpi, "auto");
+    assert_non_null(strstr(site.mpi_agent, "/pbcast-stage-mpich"));
     assert_string_equal(site.address, "");
     assert_int_equal(site.agent[0], '/');
     assert_int_equal(site.timeout, 600);
@@ -50,13 +51,16 @@ static void without_words_the_defaults_hold(void **state)
 static void every_key_sets_its_value(void **state)
 {
     char store[] = "store=/local/pbcast", agent[] = "agent=/opt/pbcast-stage",
-         srun[] = "srun=/opt/slurm/bin/srun", mpi[] = "mpi=pmix_v4", address[] = "address=ib0",
+         srun[] = "srun=/opt/slurm/bin/srun", mpi[] = "mpi=pmix_v4",
+         mpi_agent[] = "mpi_agent=/opt/agent", address[] = "address=ib0",
          timeout[] = "timeout=86400", stall[] = "stall=2", max_size[] = "max_size=0",
          min_free[] = "min_free=3G";
-    char *argv[] = {store, agent, srun, mpi, address, timeout, stall, max_size, min_free};
+    char *argv[] = {store,   agent,   srun,  mpi,      mpi_agent,
+                    address, timeout, stall, max_size, min_free};
 
     (void)state;
-    assert_int_equal(pbc_site_parse(9, argv, &site, &err), 0);
+    assert_int_equal(pbc_site_parse(10, argv, &site, &err), 0);
+    assert_string_equal(site.mpi_agent, "/opt/agent");
     assert_string_equal(site.store, "/local/pbcast");
     assert_string_equal(site.agent, "/opt/pbcast-stage");
     assert_string_equal(site.srun, "/opt/slurm/bin/srun");
@@ -138,16 +142,21 @@ static void agent_and_srun_must_be_absolute_paths_of_files(void **state)
     assert_int_equal(strlen(site.agent), PBC_PATH_MAX - 1);
 }
 
-static void only_the_pmix_types_are_mpi_types(void **state)
+static void mpi_types_are_those_with_an_agent(void **state)
 {
     (void)state;
     assert_int_equal(parse("mpi=pmix"), 0);
     assert_int_equal(parse("mpi=pmix_v3"), 0);
     assert_int_equal(parse("mpi=pmix_v5"), 0);
-    refused("mpi=pmi2", "pmix, pmix_v3, pmix_v4 or pmix_v5");
+    assert_int_equal(parse("mpi=auto"), 0);
+    assert_int_equal(parse("mpi=pmi2"), 0);
+    assert_int_equal(parse("mpi=cray_shasta"), 0);
+    refused("mpi=none", "auto, pmix, pmix_v3, pmix_v4, pmix_v5, pmi2 or cray_shasta");
+    refused("mpi=pmi2,", "mpi= takes");
     refused("mpi=pmix_v45", "mpi= takes");
     refused("mpi=pmi", "mpi= takes");
     refused("mpi=", "mpi= takes");
+    refused("mpi_agent=pbcast-stage-mpich", "absolute path");
 }
 
 static void an_address_is_an_interface_or_a_subnet(void **state)
@@ -272,7 +281,7 @@ int main(void)
         cmocka_unit_test(a_store_must_be_an_absolute_path_below_the_root),
         cmocka_unit_test(a_store_is_kept_in_one_form),
         cmocka_unit_test(agent_and_srun_must_be_absolute_paths_of_files),
-        cmocka_unit_test(only_the_pmix_types_are_mpi_types),
+        cmocka_unit_test(mpi_types_are_those_with_an_agent),
         cmocka_unit_test(an_address_is_an_interface_or_a_subnet),
         cmocka_unit_test(times_have_their_ranges),
         cmocka_unit_test(sizes_take_a_unit),

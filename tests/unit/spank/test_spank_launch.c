@@ -4,6 +4,7 @@
 
 #include "child.h"
 #include "launch.h"
+#include "meeting.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -22,6 +23,7 @@
 static struct pbc_site site;
 static struct pbc_bundles bundles;
 static struct pbc_launch launch;
+static struct pbc_meeting meeting;
 static int saved_stderr = -1;
 static char said[65536];
 
@@ -34,6 +36,10 @@ static int setup(void **state)
     pbc_site_defaults(&site);
     strcpy(site.srun, "/opt/slurm/bin/srun");
     strcpy(site.agent, "/opt/pbcast/bin/pbcast-stage");
+    strcpy(site.mpi_agent, "/opt/pbcast/bin/pbcast-stage-mpich");
+    strcpy(site.mpi, "pmix");
+    strcpy(meeting.mpi, "pmix");
+    meeting.agent = site.agent;
     bundles.count = 2;
     bundles.item[0].path = one;
     bundles.item[1].path = two;
@@ -176,7 +182,7 @@ static void command(void **state)
                                        NULL};
 
     (void)state;
-    assert_words(pbc_launch_argv(&launch, 306, 0), want);
+    assert_words(pbc_launch_argv(&launch, &meeting, 306, 0), want);
 }
 
 static int has(char **words, const char *word)
@@ -194,7 +200,9 @@ static void command_of_one_node(void **state)
 
     (void)state;
     launch.count = 1;
-    words = pbc_launch_argv(&launch, 300, 1);
+    strcpy(site.mpi, "auto");
+    assert_int_equal(pbc_meeting(&launch, NULL, &meeting, NULL), 0);
+    words = pbc_launch_argv(&launch, &meeting, 300, 1);
     assert_true(has(words, "--mpi=none") > 0);
     assert_string_equal(words[has(words, "--pause") + 1], "0");
     assert_string_equal(words[has(words, "--progress") + 1], "lines");
@@ -212,7 +220,7 @@ static void command_with_an_address_and_all_bundles(void **state)
     bundles.count = PBC_BUNDLES_MAX;
     for (size_t i = 0; i < PBC_BUNDLES_MAX; i++)
         bundles.item[i].path = path;
-    words = pbc_launch_argv(&launch, 300, 0);
+    words = pbc_launch_argv(&launch, &meeting, 300, 0);
     assert_non_null(words);
     assert_string_equal(words[has(words, "--address") + 1], "ib0");
     assert_true(has(words, "--address") < has(words, "--"));
@@ -232,7 +240,7 @@ static void command_with_pinned_bundles(void **state)
     assert_int_equal(pbc_variables_add(&bundles.item[1].vars, PBC_ENV_SET, "A", "b c\n"), 0);
     assert_int_equal(pbc_variables_add(&bundles.item[1].vars, PBC_ENV_UNSET, "B", NULL), 0);
     strcpy(bundles.item[1].digest, digest);
-    words = pbc_launch_argv(&launch, 300, 0);
+    words = pbc_launch_argv(&launch, &meeting, 300, 0);
     assert_non_null(words);
     at = has(words, "--digest");
     assert_true(at > 0);
@@ -252,7 +260,7 @@ static void command_with_pinned_bundles(void **state)
     bundles.count = PBC_BUNDLES_MAX;
     for (size_t i = 0; i < PBC_BUNDLES_MAX; i++)
         bundles.item[i].path = bundles.item[0].path;
-    words = pbc_launch_argv(&launch, 300, 0);
+    words = pbc_launch_argv(&launch, &meeting, 300, 0);
     assert_non_null(words);
     assert_null(words[has(words, "--") + 1 + PBC_BUNDLES_MAX]);
     pbc_words_free(words);
@@ -447,6 +455,96 @@ static void again_by_exit_code_until_it_is_enough(void **state)
     assert_error(&err, PBC_EXIT_AGAIN, "3 times", "--mpi=pmix", "n[1-2],n7");
     assert_string_equal(file_text(in(*state, "tries")), "x\nx\nx\n");
     assert_non_null(strstr(said, "try 3 of 3 with a pause of 3000 ms"));
+}
+
+/* ---- how the nodes meet ---- */
+
+#define OFFERS(list)                                                                               \
+    "echo \"$@\" >>$dir/asked\n"                                                                   \
+    "if [ $1 = --mpi=list ]; then printf 'MPI plugin types are...\\n" list "'; exit; fi\n"         \
+    "echo \"pbcast: $*\"\n"
+
+static void slurm_is_asked_for_pmix(void **state)
+{
+    struct pbc_error err;
+
+    strcpy(site.mpi, "auto");
+    launch.verbose = 2;
+    srun_is(
+        state,
+        OFFERS(
+            "\\tnone\\n\\tpmi2\\n\\tpmix\\nspecific pmix plugin versions available: pmix_v4\\n"));
+    assert_int_equal(run(state, &err), 0);
+    assert_non_null(
+        strstr(said, "pbcast: the nodes meet by PMIx (--mpi=pmix, by what Slurm offers)\n"));
+    assert_non_null(strstr(said, "--mpi=pmix "));
+    assert_non_null(strstr(said, " /opt/pbcast/bin/pbcast-stage --store"));
+}
+
+static void mpi_where_slurm_has_no_pmix(void **state)
+{
+    struct pbc_error err;
+
+    strcpy(site.mpi, "auto");
+    strcpy(site.mpi_agent, "/bin/true");
+    launch.verbose = 2;
+    srun_is(state, OFFERS("\\tnone\\n\\tcray_shasta\\n\\tpmi2\\n"));
+    assert_int_equal(run(state, &err), 0);
+    assert_non_null(
+        strstr(said, "pbcast: the nodes meet by MPI (--mpi=pmi2, by what Slurm offers)\n"));
+    assert_non_null(strstr(said, "--mpi=pmi2 "));
+    assert_non_null(strstr(said, " /bin/true --store"));
+}
+
+static void the_site_is_not_second_guessed(void **state)
+{
+    struct pbc_error err;
+
+    unlink(in(*state, "asked"));
+    strcpy(site.mpi, "cray_shasta");
+    srun_is(state, OFFERS("\\tpmix\\n"));
+    assert_int_equal(run(state, &err), 0);
+    assert_non_null(strstr(said, "--mpi=cray_shasta "));
+    assert_non_null(strstr(said, " /opt/pbcast/bin/pbcast-stage-mpich --store"));
+    assert_null(strstr(file_text(in(*state, "asked")), "--mpi=list"));
+}
+
+static void nodes_that_cannot_meet(void **state)
+{
+    struct pbc_error err;
+
+    unlink(in(*state, "asked"));
+    strcpy(site.mpi, "auto");
+    srun_is(state, OFFERS("\\tnone\\n\\tcray_shasta\\n"));
+    assert_int_equal(run(state, &err), -1);
+    assert_error(&err, PBC_EXIT_REFUSED, "neither PMIx nor PMI-2", "none, cray_shasta",
+                 "administrator");
+    strcpy(site.mpi_agent, "/nowhere/pbcast-stage-mpich");
+    srun_is(state, OFFERS("\\tnone\\n\\tpmi2\\n"));
+    assert_int_equal(run(state, &err), -1);
+    assert_error(&err, PBC_EXIT_REFUSED, "no PMIx", "none, pmi2",
+                 "/nowhere/pbcast-stage-mpich: No such file");
+    assert_string_equal(file_text(in(*state, "asked")), "--mpi=list\n--mpi=list\n");
+    assert_string_equal(said, "");
+}
+
+static void slurm_does_not_answer(void **state)
+{
+    struct pbc_error err;
+
+    strcpy(site.mpi, "auto");
+    srun_is(state, "echo 'srun: fatal: no configuration' >&2; exit 1");
+    assert_int_equal(run(state, &err), -1);
+    assert_error(&err, PBC_EXIT_FAILED, "--mpi=list", "srun: fatal: no configuration");
+    srun_is(state, "kill -9 $$");
+    assert_int_equal(run(state, &err), -1);
+    assert_error(&err, PBC_EXIT_FAILED, "it said nothing");
+    snprintf(site.srun, sizeof(site.srun), "%s/nowhere/srun", (const char *)*state);
+    assert_int_equal(run(state, &err), -1);
+    assert_error(&err, PBC_EXIT_FAILED, "cannot run", "nowhere/srun");
+    srun_is(state, "yes | head -c 100000; exit 0"); /* more than is kept */
+    assert_int_equal(run(state, &err), -1);
+    assert_error(&err, PBC_EXIT_REFUSED, "y, y, y");
 }
 
 /* ---- the child ---- */
@@ -669,6 +767,11 @@ int main(void)
         cmocka_unit_test_setup(srun_is_missing, setup),
         cmocka_unit_test_setup(again_and_then_success, setup),
         cmocka_unit_test_setup(again_by_exit_code_until_it_is_enough, setup),
+        cmocka_unit_test_setup(slurm_is_asked_for_pmix, setup),
+        cmocka_unit_test_setup(mpi_where_slurm_has_no_pmix, setup),
+        cmocka_unit_test_setup(the_site_is_not_second_guessed, setup),
+        cmocka_unit_test_setup(nodes_that_cannot_meet, setup),
+        cmocka_unit_test_setup(slurm_does_not_answer, setup),
         cmocka_unit_test_setup(child_inherits_nothing, setup),
         cmocka_unit_test_setup(other_children_are_left_alone, setup),
         cmocka_unit_test_setup(ignored_children_are_waited_for, setup),

@@ -1,0 +1,92 @@
+#include "meeting.h"
+
+#include "child.h"
+#include "mpi_type.h"
+#include "output.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define LIST_SECONDS 30 /* it asks nobody, and takes milliseconds */
+
+/* What Slurm offers, in out->noise. */
+static int ask_slurm(const struct pbc_launch *l, char **env, struct pbc_output *out,
+                     struct pbc_error *err)
+{
+    char srun[PBC_PATH_MAX], list[] = "--mpi=list";
+    char *argv[] = {srun, list, NULL};
+    struct pbc_child child = {.argv = argv,
+                              .envp = env,
+                              .seconds = LIST_SECONDS,
+                              .catch_signals = l->in_client,
+                              .output = out};
+    enum pbc_child_end end = PBC_CHILD_EXITED;
+    int status = 0;
+
+    memcpy(srun, l->site->srun, sizeof(srun));
+    pbc_output_init(out, STDERR_FILENO, 0);
+    if (pbc_child_run(&child, &end, &status, err) < 0)
+        return -1;
+    out->noise[out->noise_len < sizeof(out->noise) ? out->noise_len : sizeof(out->noise) - 1] =
+        '\0';
+    if (end == PBC_CHILD_INTERRUPTED)
+        return pbc_fail(err, PBC_EXIT_FAILED, "staging was interrupted");
+    if (end != PBC_CHILD_EXITED || !WIFEXITED(status) || WEXITSTATUS(status) != 0)
+        return pbc_fail(err, PBC_EXIT_FAILED,
+                        "\"%s --mpi=list\", which tells how the nodes can meet, failed: %.200s",
+                        srun, out->noise_len > 0 ? out->noise : "it said nothing");
+    return 0;
+}
+
+static int choose(const struct pbc_launch *l, char **env, struct pbc_meeting *ret,
+                  struct pbc_error *err)
+{
+    struct pbc_output out;
+    const char *type;
+    char offered[256];
+
+    if (ask_slurm(l, env, &out, err) < 0)
+        return -1;
+    pbc_mpi_offered(out.noise, offered, sizeof(offered));
+    type = pbc_mpi_choose(out.noise);
+    if (type == NULL)
+        return pbc_fail(
+            err, PBC_EXIT_REFUSED,
+            "the nodes cannot meet: Slurm offers neither PMIx nor PMI-2 (%s --mpi=list: "
+            "%s). The administrator can install Slurm's PMIx plugin, or set mpi= and "
+            "mpi_agent= (pbcast.conf(5))",
+            l->site->srun, offered);
+    if (!pbc_mpi_is_pmix(type) && access(l->site->mpi_agent, X_OK) < 0)
+        return pbc_fail_errno(
+            err, PBC_EXIT_REFUSED,
+            "the nodes cannot meet: Slurm offers no PMIx (%s --mpi=list: %s), and "
+            "the agent for --mpi=%s is not there (the administrator can install "
+            "either, pbcast.conf(5)): %s",
+            l->site->srun, offered, type, l->site->mpi_agent);
+    strcpy(ret->mpi, type);
+    return 0;
+}
+
+int pbc_meeting(const struct pbc_launch *l, char **env, struct pbc_meeting *ret,
+                struct pbc_error *err)
+{
+    int asked = strcmp(l->site->mpi, PBC_MPI_AUTO) == 0;
+
+    ret->agent = l->site->agent;
+    if (l->count == 1) {
+        strcpy(ret->mpi, "none");
+        return 0;
+    }
+    strcpy(ret->mpi, l->site->mpi);
+    if (asked && choose(l, env, ret, err) < 0)
+        return -1;
+    if (!pbc_mpi_is_pmix(ret->mpi))
+        ret->agent = l->site->mpi_agent;
+    if (l->verbose >= 2)
+        dprintf(STDERR_FILENO, "pbcast: the nodes meet by %s (--mpi=%s%s)\n",
+                pbc_mpi_is_pmix(ret->mpi) ? "PMIx" : "MPI", ret->mpi,
+                asked ? ", by what Slurm offers" : ", set by the site");
+    return 0;
+}

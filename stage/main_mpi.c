@@ -1,0 +1,44 @@
+/* pbcast-stage-mpich, pbcast-stage-openmpi: the agent for a Slurm without PMIx, and for mpirun. */
+#include "agent.h"
+#include "pack_dir.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* mpirun's processes have the variables of its own node, or of the step of its daemons. What is
+ * said there of a step is not about the agents. */
+static void forget_step_of_mpirun(void)
+{
+    static const char *const step[] = {"SLURMD_NODENAME", "SLURM_STEP_NODELIST",
+                                       "SLURM_STEP_TASKS_PER_NODE"};
+    const char *size = getenv("OMPI_COMM_WORLD_SIZE"); /* Open MPI */
+
+    if (size == NULL && getenv("MPI_LOCALNRANKS") != NULL) /* Hydra, not srun --mpi=pmi2 */
+        size = getenv("PMI_SIZE");
+    if (size == NULL)
+        return;
+    for (size_t i = 0; i < sizeof(step) / sizeof(step[0]); i++)
+        unsetenv(step[i]);
+    setenv("SLURM_STEP_NUM_TASKS", size, 1);
+}
+
+static int meet(struct pbc_coord *c, uint32_t tasks, unsigned pause_ms, struct pbc_error *err)
+{
+    (void)pause_ms; /* for PMIx */
+    return tasks > 1 ? pbc_coord_mpi(c, tasks, err) : pbc_coord_solo(c, err);
+}
+
+int main(int argc, char *argv[])
+{
+    int rc;
+
+    forget_step_of_mpirun();
+#ifdef PBC_HAVE_PACK
+    rc = pbc_agent_main(argc, argv, meet, pbc_pack_dir);
+#else
+    rc = pbc_agent_main(argc, argv, meet, NULL);
+#endif
+    fflush(NULL);
+    _exit(rc); /* MPI's thread may be left in a call that does not end */
+}
