@@ -39,13 +39,12 @@ endif()
 # Another Slurm than the distribution's: its headers, its plugin directory, its srun.
 set(PBC_SLURM_PREFIX "" CACHE PATH "Prefix of the Slurm that loads the plugin; empty: the system's")
 if(PBC_SLURM_PREFIX)
-    find_path(SLURM_INCLUDE_DIR slurm/spank.h PATHS "${PBC_SLURM_PREFIX}/include" NO_DEFAULT_PATH
-              DOC "Directory that holds slurm/spank.h")
+    set(SLURM_INCLUDE_DIR "${PBC_SLURM_PREFIX}/include") # whatever an earlier configuration found
 else()
     find_path(SLURM_INCLUDE_DIR slurm/spank.h DOC "Directory that holds slurm/spank.h")
 endif()
-if(NOT SLURM_INCLUDE_DIR)
-    pbc_missing("Slurm's headers (or set SLURM_INCLUDE_DIR)" libslurm-dev)
+if(NOT EXISTS "${SLURM_INCLUDE_DIR}/slurm/spank.h")
+    pbc_missing("Slurm's headers (or set PBC_SLURM_PREFIX or SLURM_INCLUDE_DIR)" libslurm-dev)
 endif()
 
 if(PBC_MISSING)
