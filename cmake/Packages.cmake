@@ -1,6 +1,6 @@
-# Packages, DEB and RPM: the programs, and the plugin for one Slurm major.minor. The plugin's package
-# has that in its name and depends on it, so that it cannot be installed beside another Slurm, and
-# one with the plugin for another Slurm cannot stay.
+# Packages, DEB and RPM: the programs, an agent for each MPI, and the plugin for one Slurm
+# major.minor. The plugin's package has that in its name and depends on it, so that it cannot be
+# installed beside another Slurm, and one with the plugin for another Slurm cannot stay.
 
 # The package that has Slurm's plugins; from a prefix Slurm comes without a package.
 set(PBC_SLURM_PACKAGE "" CACHE STRING "Package of Slurm on which the plugin's depends; empty: the usual")
@@ -81,5 +81,20 @@ set(CPACK_RPM_EXCLUDE_FROM_AUTO_FILELIST_ADDITION
     ${CMAKE_INSTALL_FULL_SYSCONFDIR}/slurm
     ${CMAKE_INSTALL_FULL_SYSCONFDIR}/slurm/plugstack.conf.d
     ${CMAKE_INSTALL_PREFIX}/${PBC_PLUGIN_DIR})
+
+# Agents that meet by MPI bring that MPI along, so each has a package of its own.
+foreach(mpi mpich openmpi)
+    if(TARGET pbcast-stage-${mpi})
+        string(TOUPPER ${mpi} MPI)
+        list(APPEND CPACK_COMPONENTS_ALL ${mpi})
+        set(CPACK_COMPONENT_${MPI}_DESCRIPTION
+            "The agent pbcast-stage-${mpi}, for where Slurm has no PMIx.")
+        set(CPACK_DEBIAN_${MPI}_PACKAGE_NAME pbcast-${mpi})
+        set(CPACK_DEBIAN_${MPI}_PACKAGE_DEPENDS
+            "pbcast (= ${PROJECT_VERSION}-${CPACK_DEBIAN_PACKAGE_RELEASE})")
+        set(CPACK_RPM_${MPI}_PACKAGE_NAME pbcast-${mpi})
+        set(CPACK_RPM_${MPI}_PACKAGE_REQUIRES "pbcast = ${PROJECT_VERSION}")
+    endif()
+endforeach()
 
 include(CPack)
