@@ -6,7 +6,8 @@ write_users() {
     # The host's system accounts stay; its people are not part of the cluster.
     awk -F: '$3 < 1000 || $3 >= 60000' /etc/passwd >"$STATE/etc/passwd"
     awk -F: '$3 < 1000 || $3 >= 60000' /etc/group >"$STATE/etc/group"
-    # su, with which newer Slurms ask for a user's environment, wants an account that is not locked.
+    # su, with which slurmd asks for a user's environment (newer ones fail the job without it), wants
+    # an account that is not locked.
     install -m 640 -g shadow /etc/shadow "$STATE/etc/shadow"
     for entry in "${USERS[@]}"; do
         name=${entry%:*} id=${entry#*:} home=/shared/home/$name
