@@ -237,7 +237,7 @@ test_named_parts_of_a_directory_only() {
     app
     head -c 2000000 /dev/urandom >"$dir/app/data/large"
     # shellcheck disable=SC2016
-    capture srun -N4 --pbcast-mirror="$udir/app:main.py:pkg" sh -c 'cd $PBCAST_ROOT && ls'
+    capture srun -N4 --pbcast-mirror="$udir/app/:main.py:pkg/" sh -c 'cd $PBCAST_ROOT && ls'
     expect_rc 0 && expect_count 4 "main.py" && expect_count 4 "pkg" && expect_no bin && expect_no data && nothing_left
 }
 
