@@ -34,22 +34,22 @@ static int parse(const char *file, struct pbc_elf *ret)
 static char *resolve(const char *file, const char *entry)
 {
     static const char *const origins[] = {"$ORIGIN", "${ORIGIN}"};
-    char *text = NULL, *real;
+    char origin[PBC_PATH_MAX] = "/", path[PBC_PATH_MAX];
+    char *real;
 
-    for (size_t i = 0; i < 2 && text == NULL; i++) {
+    for (size_t i = 0; i < 2; i++) {
         size_t n = strlen(origins[i]);
 
-        if (strncmp(entry, origins[i], n) == 0 && (entry[n] == '/' || entry[n] == '\0') &&
-            asprintf(&text, "%.*s%s", (int)(pbc_path_last(file) - file), file, entry + n) < 0)
-            return NULL;
+        if (strncmp(entry, origins[i], n) != 0 || (entry[n] != '/' && entry[n] != '\0'))
+            continue;
+        snprintf(origin, sizeof(origin), "%.*s", (int)(pbc_path_last(file) - file), file);
+        entry += n + (entry[n] == '/');
+        break;
     }
-    if (text == NULL && (text = strdup(entry)) == NULL)
-        return NULL;
-    real = realpath(text, NULL);
-    if (real == NULL)
-        return text;
-    free(text);
-    return real;
+    if (!pbc_path_join(origin, entry, path))
+        return strdup("/");
+    real = realpath(path, NULL);
+    return real != NULL ? real : strdup(path);
 }
 
 static int add_entry(struct pbc_runpaths *r, const char *file, const char *kind, const char *text,
