@@ -4,31 +4,9 @@
 #include "elf_needs.h"
 #include "path.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-static int parse(const char *file, struct pbc_elf *ret)
-{
-    int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    struct stat st;
-    void *map = MAP_FAILED;
-    int rc = 0;
-
-    if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0)
-        map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-    if (map != MAP_FAILED) {
-        rc = pbc_elf_parse(map, (size_t)st.st_size, ret);
-        munmap(map, (size_t)st.st_size);
-    }
-    if (fd >= 0)
-        close(fd);
-    return rc;
-}
 
 /* $ORIGIN is the directory of the file. NULL without memory. */
 static char *resolve(const char *file, const char *entry)
@@ -89,7 +67,7 @@ int pbc_runpaths_add(struct pbc_runpaths *r, const char *file)
     struct pbc_elf elf;
     struct pbc_elf *more;
 
-    if (parse(file, &elf) != 1)
+    if (pbc_elf_read(file, &elf) != 1)
         return 0;
     if (elf.rpath == NULL && elf.runpath == NULL) {
         pbc_elf_free(&elf);
