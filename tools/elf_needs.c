@@ -1,9 +1,13 @@
 #include "elf_needs.h"
 
 #include <elf.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define HEADERS_MAX 1024
 
@@ -218,6 +222,25 @@ int pbc_elf_parse(const uint8_t *file, size_t len, struct pbc_elf *ret)
         return 1;
     pbc_elf_free(ret);
     return -1;
+}
+
+int pbc_elf_read(const char *path, struct pbc_elf *ret)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    void *map = MAP_FAILED;
+    struct stat st;
+    int rc = 0;
+
+    memset(ret, 0, sizeof(*ret));
+    if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0)
+        map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (map != MAP_FAILED) {
+        rc = pbc_elf_parse(map, (size_t)st.st_size, ret);
+        munmap(map, (size_t)st.st_size);
+    }
+    if (fd >= 0)
+        close(fd);
+    return rc;
 }
 
 void pbc_elf_free(struct pbc_elf *e)

@@ -27,6 +27,9 @@ struct pbc_elf {
  * without memory. A file without a dynamic section needs nothing. */
 int pbc_elf_parse(const uint8_t *file, size_t len, struct pbc_elf *ret);
 
+/* The same of a file; 0 also if it cannot be read. */
+int pbc_elf_read(const char *path, struct pbc_elf *ret);
+
 /* "x86-64", "AArch64", ... or "machine N"; valid until the next call. */
 const char *pbc_elf_machine(uint16_t machine);
 

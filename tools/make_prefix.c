@@ -46,11 +46,14 @@ static int open_top(const char *dir, char **real, struct pbc_error *err)
 
 /* <dir>/<sub> to <sub> below `at` in the bundle. The top's own links, such as lib64 -> lib, stay
  * links. */
-static int walk_part(struct pbc_make *m, const char *dir, const char *sub, struct pbc_error *err)
+static int walk_part(struct pbc_make *m, const char *dir, char *sub, struct pbc_error *err)
 {
     char path[PBC_PATH_MAX], name[PBC_PATH_MAX];
+    size_t len = strlen(sub);
     struct stat st;
 
+    if (len > 1 && sub[len - 1] == '/') /* shells add it */
+        sub[len - 1] = '\0';
     if (!pbc_text_is_below(sub))
         return pbc_fail(err, PBC_EXIT_USAGE,
                         "name parts of %s by relative paths without '.' and '..', not '%s'", dir,

@@ -10,11 +10,9 @@
 #include "elf_needs.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -98,6 +96,17 @@ static int hide(struct venv *v, const char *pattern, struct pbc_error *err)
     return 0;
 }
 
+/* What was installed into the base: <its standard library>/<dir>, `name` in the bundle. */
+static int hide_packages(struct venv *v, const char *dir, const char *name, struct pbc_error *err)
+{
+    char path[PBC_PATH_MAX];
+
+    snprintf(path, sizeof(path), "%.4000s/%s", v->answer[STDLIB], dir);
+    if (!v->m->quiet && access(path, F_OK) == 0)
+        pbc_note("not packed, because the environment does not use it: %s", path);
+    return hide(v, name, err);
+}
+
 /* The standard library without what was installed into it, unless the environment uses that. */
 static int add_library(struct venv *v, struct pbc_error *err)
 {
@@ -111,7 +120,8 @@ static int add_library(struct venv *v, struct pbc_error *err)
         return -1;
     snprintf(site, sizeof(site), "%.4000s/site-packages", name);
     snprintf(dist, sizeof(dist), "%.4000s/dist-packages", name);
-    if (!system && (hide(v, site, err) != 0 || hide(v, dist, err) != 0))
+    if (!system && (hide_packages(v, "site-packages", site, err) != 0 ||
+                    hide_packages(v, "dist-packages", dist, err) != 0))
         return -1;
     rc = pbc_walk(&v->m->walk, v->answer[STDLIB], name, err);
     v->m->walk.nexclude = before;
@@ -142,26 +152,6 @@ static int add_programs(struct venv *v, struct pbc_error *err)
 }
 
 /* --- shared libraries ---------------------------------------------------------------------- */
-
-static int parse_file(const char *path, struct pbc_elf *ret)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    struct stat st;
-    void *map;
-    int rc = 0;
-
-    if (fd < 0)
-        return 0;
-    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 64) {
-        map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-        if (map != MAP_FAILED) {
-            rc = pbc_elf_parse(map, (size_t)st.st_size, ret);
-            munmap(map, (size_t)st.st_size);
-        }
-    }
-    close(fd);
-    return rc;
-}
 
 static int has_name(const struct pbc_plan *p, const char *name)
 {
@@ -223,7 +213,7 @@ static int add_libraries(struct venv *v, struct pbc_error *err)
 
         if (item->kind != PBC_PLAN_FILE ||
             (strstr(item->name, ".so") == NULL && !(item->mode & 0111)) ||
-            parse_file(item->source, &e) != 1)
+            pbc_elf_read(item->source, &e) != 1)
             continue;
         for (size_t k = 0; k < e.nneeded && rc == 0; k++)
             rc = add_needed(v, e.needed[k], err);

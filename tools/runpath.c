@@ -4,52 +4,30 @@
 #include "elf_needs.h"
 #include "path.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-static int parse(const char *file, struct pbc_elf *ret)
-{
-    int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    struct stat st;
-    void *map = MAP_FAILED;
-    int rc = 0;
-
-    if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0)
-        map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-    if (map != MAP_FAILED) {
-        rc = pbc_elf_parse(map, (size_t)st.st_size, ret);
-        munmap(map, (size_t)st.st_size);
-    }
-    if (fd >= 0)
-        close(fd);
-    return rc;
-}
 
 /* $ORIGIN is the directory of the file. NULL without memory. */
 static char *resolve(const char *file, const char *entry)
 {
     static const char *const origins[] = {"$ORIGIN", "${ORIGIN}"};
-    char *text = NULL, *real;
+    char origin[PBC_PATH_MAX] = "/", path[PBC_PATH_MAX];
+    char *real;
 
-    for (size_t i = 0; i < 2 && text == NULL; i++) {
+    for (size_t i = 0; i < 2; i++) {
         size_t n = strlen(origins[i]);
 
-        if (strncmp(entry, origins[i], n) == 0 && (entry[n] == '/' || entry[n] == '\0') &&
-            asprintf(&text, "%.*s%s", (int)(pbc_path_last(file) - file), file, entry + n) < 0)
-            return NULL;
+        if (strncmp(entry, origins[i], n) != 0 || (entry[n] != '/' && entry[n] != '\0'))
+            continue;
+        snprintf(origin, sizeof(origin), "%.*s", (int)(pbc_path_last(file) - file), file);
+        entry += n + (entry[n] == '/');
+        break;
     }
-    if (text == NULL && (text = strdup(entry)) == NULL)
-        return NULL;
-    real = realpath(text, NULL);
-    if (real == NULL)
-        return text;
-    free(text);
-    return real;
+    if (!pbc_path_join(origin, entry, path))
+        return strdup("/");
+    real = realpath(path, NULL);
+    return real != NULL ? real : strdup(path);
 }
 
 static int add_entry(struct pbc_runpaths *r, const char *file, const char *kind, const char *text,
@@ -89,7 +67,7 @@ int pbc_runpaths_add(struct pbc_runpaths *r, const char *file)
     struct pbc_elf elf;
     struct pbc_elf *more;
 
-    if (parse(file, &elf) != 1)
+    if (pbc_elf_read(file, &elf) != 1)
         return 0;
     if (elf.rpath == NULL && elf.runpath == NULL) {
         pbc_elf_free(&elf);

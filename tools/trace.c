@@ -1,5 +1,7 @@
 #include "trace.h"
 
+#include "path.h"
+
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -137,36 +139,6 @@ static const char *read_string(const char *p, char end, char out[PBC_PATH_MAX])
     return *p == end ? p + 1 : NULL;
 }
 
-/* `name` below `dir`, without empty, "." and ".." parts; what links make of it is not asked. */
-static bool join(const char *dir, const char *name, char out[PBC_PATH_MAX])
-{
-    const char *part[] = {name[0] == '/' ? "" : dir, name};
-    size_t len = 0;
-
-    for (int i = 0; i < 2; i++) {
-        for (const char *p = part[i]; *p != '\0';) {
-            size_t n = strcspn(p, "/");
-
-            if (n == 2 && p[0] == '.' && p[1] == '.') {
-                while (len > 0 && out[--len] != '/')
-                    ;
-            } else if (n > 0 && !(n == 1 && p[0] == '.')) {
-                if (len + 1 + n >= PBC_PATH_MAX)
-                    return false;
-                out[len++] = '/';
-                memcpy(out + len, p, n);
-                len += n;
-            }
-            p += n;
-            p += *p == '/';
-        }
-    }
-    if (len == 0)
-        out[len++] = '/';
-    out[len] = '\0';
-    return true;
-}
-
 struct call {
     const char *name;
     size_t name_len;
@@ -220,7 +192,7 @@ static bool read_path(const struct pbc_trace *t, const struct process *p, const 
         at += 2;
     }
     at = read_string(at + 1, '"', name);
-    return at != NULL && name[0] != '\0' && join(base, name, out);
+    return at != NULL && name[0] != '\0' && pbc_path_join(base, name, out);
 }
 
 static bool opens(const struct call *c)

@@ -276,12 +276,14 @@ int pbc_dir_look(const char *dir, const char *parts, uint64_t max, struct pbc_di
 
 /* ---- parts ---- */
 
-int pbc_dir_check_parts(const char *parts, struct pbc_error *err)
+int pbc_dir_check_parts(char *parts, struct pbc_error *err)
 {
     char part[PBC_PATH_MAX];
+    char *to = parts;
 
     for (;;) {
-        size_t len = strcspn(parts, ":");
+        size_t whole = strcspn(parts, ":");
+        size_t len = whole > 1 && parts[whole - 1] == '/' ? whole - 1 : whole;
 
         if (len < sizeof(part)) {
             memcpy(part, parts, len);
@@ -292,9 +294,12 @@ int pbc_dir_check_parts(const char *parts, struct pbc_error *err)
                             "'%.256s' is no part of a directory: a relative name without '..' is "
                             "needed",
                             len < sizeof(part) ? part : parts);
-        if (parts[len] == '\0')
+        memmove(to, parts, len);
+        to += len;
+        *to = parts[whole];
+        if (*to++ == '\0')
             return 0;
-        parts += len + 1;
+        parts += whole + 1;
     }
 }
 

@@ -24,8 +24,9 @@ struct pbc_dir_sum {
 int pbc_dir_look(const char *dir, const char *parts, uint64_t max, struct pbc_dir_sum *ret,
                  struct pbc_error *err);
 
-/* PBC_EXIT_USAGE unless each part is relative and of plain names. */
-int pbc_dir_check_parts(const char *parts, struct pbc_error *err);
+/* PBC_EXIT_USAGE unless each part is relative and of plain names. A '/' behind a part, which shells
+ * add, is taken away. */
+int pbc_dir_check_parts(char *parts, struct pbc_error *err);
 
 /* What of a Python user base (PEP 370) is packed: bin, and lib/pythonX.Y as far as they are there.
  * Malloced. NULL with PBC_EXIT_REFUSED if nothing is installed in it. */

@@ -119,6 +119,23 @@ test_a_broken_catalogue_names_its_line() {
     expect_failure && expect_count 1 "error: pbcast: " && expect_out '/shared/catalog: line 5: unknown key "colour"'
 }
 
+test_what_catalog_add_notes_is_staged_by_name() {
+    set_up
+    rm "$SHARED/catalog"
+    simple_bundle added
+    out=$(cluster exec login "$PREFIX/bin/pbcast" catalog -f /shared/catalog add tool/1.0 "$bundle" --default --description 'A tool' 2>&1) ||
+        fail 'catalog add' || return
+    capture "$PREFIX/bin/pbcast" catalog -f /shared/catalog verify
+    expect_rc 0 && expect_out 'tool/1.0: good' || return
+    capture srun -N4 --pbcast-bundle=tool hello
+    expect_rc 0 && expect_count 4 "added from" || return
+    tar -C "$dir/t" -cf "$file" bin
+    capture "$PREFIX/bin/pbcast" catalog -f /shared/catalog verify tool/1.0
+    expect_rc 3 && expect_count 1 'pbcast: error: tool/1.0: ' || return
+    capture srun -N4 --pbcast-bundle=tool hello
+    expect_failure && expect_out "the catalogue asks for" && nothing_left
+}
+
 test_the_sites_default_and_none() {
     set_up
     entry python/3.11 eleven
@@ -237,7 +254,7 @@ test_named_parts_of_a_directory_only() {
     app
     head -c 2000000 /dev/urandom >"$dir/app/data/large"
     # shellcheck disable=SC2016
-    capture srun -N4 --pbcast-mirror="$udir/app:main.py:pkg" sh -c 'cd $PBCAST_ROOT && ls'
+    capture srun -N4 --pbcast-mirror="$udir/app/:main.py:pkg/" sh -c 'cd $PBCAST_ROOT && ls'
     expect_rc 0 && expect_count 4 "main.py" && expect_count 4 "pkg" && expect_no bin && expect_no data && nothing_left
 }
 

@@ -106,4 +106,18 @@ EOF
     expect_rc 0 && expect_count 4 libssl.so.3 && nothing_left
 }
 
+test_bundle_module_brings_what_the_module_points_at() {
+    new_dir
+    mkdir -p "$dir/sw/bin" "$dir/sw/share" "$dir/files"
+    # shellcheck disable=SC2016
+    printf '#!/bin/sh\necho "level $SW_LEVEL, data $(cat "$SW_HOME/share/data")"\n' >"$dir/sw/bin/prog"
+    chmod 755 "$dir/sw/bin/prog"
+    echo here >"$dir/sw/share/data"
+    printf '#%%Module\nprepend-path PATH %s/sw/bin\nsetenv SW_HOME %s/sw\nsetenv SW_LEVEL 3\n' "$dir" "$dir" >"$dir/files/sw"
+    made env -u MODULESHOME -u LOADEDMODULES MODULEPATH="$dir/files" "$PREFIX/bin/pbcast" bundle module sw -o "$dir/sw.tar.zst" || return
+    rm -r "$dir/sw" "$dir/files"
+    capture srun -N4 --pbcast-bundle="$udir/sw.tar.zst" prog
+    expect_rc 0 && expect_count 4 "level 3, data here" && nothing_left
+}
+
 main "$@"

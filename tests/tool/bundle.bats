@@ -29,6 +29,9 @@ prefix() {
     done_well
     unpack c.tar.zst parts
     [[ -e parts/src/source && ! -e parts/lib ]]
+    pbcast bundle prefix t/ bin/ src/ -o d.tar.zst
+    done_well
+    cmp c.tar.zst d.tar.zst
 }
 
 @test "parts of a prefix are not taken for the whole" {

@@ -72,6 +72,7 @@ print([l for l in open("/proc/self/maps") if "/" in l and "/out/" not in l and n
     echo 'x = 7' >"uv/lib/python$version/site-packages/mod.py"
     pbcast bundle venv uv -o b.tar.zst
     done_well
+    says "not packed, because the environment does not use it: $PWD/standalone/lib/python$version/site-packages"
     unpack b.tar.zst
     mv standalone gone
     mv uv away

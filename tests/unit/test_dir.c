@@ -138,8 +138,9 @@ static void what_no_bundle_can_have_is_refused(void **state)
 static void elements_of_a_list(void **state)
 {
     static const char *const bad[] = {
-        "mirror:",        "mirror::a",      "mirror:/d:", "mirror:/d:../x", "mirror:/d:/abs",
-        "mirror:/d:a//b", "mirror:/d:a::b", "userbase:",  "mirror:/d:a/.",  "mirror:/d:a/../b"};
+        "mirror:",        "mirror::a",      "mirror:/d:",    "mirror:/d:../x",
+        "mirror:/d:/abs", "mirror:/d:a//b", "mirror:/d:/",   "mirror:/d:a//",
+        "mirror:/d:a::b", "userbase:",      "mirror:/d:a/.", "mirror:/d:a/../b"};
     struct pbc_bundles list;
     char text[8192], *back;
 
@@ -160,6 +161,9 @@ static void elements_of_a_list(void **state)
     assert_error(&err, PBC_EXIT_REFUSED, top, "changed while it was being staged");
     list.pack_max = 1;
     assert_int_equal(pbc_bundles_probe(&list, &err), -1);
+    pbc_bundles_free(&list);
+    assert_int_equal(pbc_bundles_parse("mirror:/d:sub/:b/c/:a", &list, &err), 0);
+    assert_string_equal(list.item[0].parts, "sub:b/c:a");
     pbc_bundles_free(&list);
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         if (pbc_bundles_parse(bad[i], &list, &err) == 0)
