@@ -35,9 +35,10 @@ int pbc_coord_solo(struct pbc_coord *c, struct pbc_error *err);
  * lose the connection of a peer that is faster than they are, and never try again. */
 int pbc_coord_pmix(struct pbc_coord *c, unsigned pause_ms, struct pbc_error *err);
 
-/* MPI (https://www.mpi-forum.org, standard 3): MPI_Init, one MPI_Allgather and MPI_Finalize, in a
- * thread that is left behind where one of them does not end. `tasks` is how many the launcher has
- * started: with fewer in MPI's world, or several on a node, all fail with PBC_EXIT_USAGE. */
+/* MPI (https://www.mpi-forum.org, standard 3): MPI_Init, one MPI_Allgather and, with Open MPI,
+ * MPI_Finalize, in a thread that is left behind where one of them does not end. `tasks` is how many
+ * the launcher has started: with fewer in MPI's world, or several on a node, all fail with
+ * PBC_EXIT_USAGE. */
 int pbc_coord_mpi(struct pbc_coord *c, uint32_t tasks, struct pbc_error *err);
 
 #endif

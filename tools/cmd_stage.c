@@ -1,6 +1,7 @@
 /* pbcast stage: the agents in one line of a job script, for a Slurm without the plugin. */
 #include "bundle.h"
 #include "command.h"
+#include "launcher.h"
 #include "site.h"
 #include "store.h"
 
@@ -29,7 +30,8 @@ static const char usage[] =
     "\n"
     "    eval \"$(pbcast env)\"\n"
     "\n"
-    "  -m, --mpi TYPE     of the staging step (pmix)\n"
+    "  -m, --mpi HOW      the nodes meet: a type of srun's --mpi (pmix, pmi2), or the name of an\n"
+    "                     mpirun (default: what Slurm offers, else mpirun)\n"
     "  -k, --keep         remove nothing\n"
     "  -v, --verbose N    0 errors, 1 summary (default), 2 phases\n"
     "  -h, --help\n"
@@ -45,8 +47,8 @@ static const struct option options[] = {
 
 struct request {
     char self[PBC_PATH_MAX];
-    char agent[PBC_PATH_MAX]; /* beside this program, else by PATH */
-    const char *mpi;
+    struct pbc_launcher launcher;
+    const char *mpi; /* NULL: not said */
     const char *verbose;
     int keep;
     int watch;
@@ -104,6 +106,44 @@ static void add_srun(struct words *w, const struct request *q, const char *name,
     add(w, "--wait=0");
 }
 
+/* An agent on each node. */
+static void add_launcher(struct words *w, const struct request *q)
+{
+    const struct pbc_launcher *l = &q->launcher;
+
+    switch (l->kind) {
+    case PBC_LAUNCHER_NONE:
+        break;
+    case PBC_LAUNCHER_SRUN:
+        add_srun(w, q, "pbcast", l->mpi);
+        break;
+    case PBC_LAUNCHER_OPENMPI:
+        add(w, "%s", l->program);
+        add(w, "-q"); /* the agents say themselves what went wrong */
+        add(w, "-n");
+        add(w, "%lu", q->nodes);
+        add(w, "--map-by");
+        add(w, "ppr:1:node");
+        add(w, "--bind-to");
+        add(w, "none");
+        /* Agents that end with a failure end the others, who clean up first. */
+        add(w, "--mca");
+        add(w, "odls_base_sigkill_timeout");
+        add(w, "10");
+        break;
+    case PBC_LAUNCHER_HYDRA:
+        add(w, "%s", l->program);
+        add(w, "-n");
+        add(w, "%lu", q->nodes);
+        add(w, "-ppn");
+        add(w, "1");
+        add(w, "-bind-to");
+        add(w, "none");
+        break;
+    }
+    add(w, "%s", l->agent);
+}
+
 /* Its pid, or -1. `quiet`: its output goes nowhere. */
 static pid_t start(struct words *w, int quiet, struct pbc_error *err)
 {
@@ -114,8 +154,9 @@ static pid_t start(struct words *w, int quiet, struct pbc_error *err)
     if (w->failed)
         return pbc_fail(err, PBC_EXIT_FAILED, "no memory");
     posix_spawn_file_actions_init(&actions);
+    /* A launcher would take the rest of the script's input. */
+    posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
     if (quiet) {
-        posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
         posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
         posix_spawn_file_actions_adddup2(&actions, 1, 2);
     }
@@ -134,9 +175,9 @@ static int stage(const struct request *q, unsigned attempt, struct pbc_error *er
     int status = 0;
     pid_t pid;
 
-    if (q->nodes > 1)
-        add_srun(&w, q, "pbcast", q->mpi);
-    add(&w, "%s", q->agent);
+    /* UCX below MPICH complains when one agent has ended before another. */
+    (void)setenv("UCX_LOG_LEVEL", "fatal", 0);
+    add_launcher(&w, q);
     add(&w, "--job");
     add(&w, "%lu", q->job);
     add(&w, "--verbose");
@@ -198,19 +239,14 @@ static int watch(const struct request *q)
     return PBC_EXIT_OK;
 }
 
-/* This program, and pbcast-stage, which is installed beside it. */
-static void find_programs(struct request *q)
+/* This program, for the step that waits. */
+static void find_self(struct request *q)
 {
-    ssize_t n = readlink("/proc/self/exe", q->self, sizeof(q->self) - 32);
+    ssize_t n = readlink("/proc/self/exe", q->self, sizeof(q->self) - 1);
 
     q->self[n > 0 ? n : 0] = '\0';
     if (n <= 0)
         strcpy(q->self, "pbcast");
-    strcpy(q->agent, q->self);
-    if (n > 0)
-        strcpy(strrchr(q->agent, '/') + 1, "pbcast-stage");
-    if (n <= 0 || access(q->agent, X_OK) != 0)
-        strcpy(q->agent, "pbcast-stage");
 }
 
 static int of_job(struct request *q)
@@ -225,7 +261,7 @@ static int of_job(struct request *q)
 
 int pbc_cmd_stage(int argc, char *argv[])
 {
-    struct request q = {.mpi = "pmix", .verbose = "1"};
+    struct request q = {.verbose = "1"};
     struct pbc_error err;
     int c, rc = PBC_EXIT_AGAIN;
 
@@ -260,7 +296,12 @@ int pbc_cmd_stage(int argc, char *argv[])
         return watch(&q);
     q.bundle = argv + optind;
     q.count = argc - optind;
-    find_programs(&q);
+    find_self(&q);
+    if (pbc_launcher_choose(q.mpi, q.nodes, &q.launcher, &err) < 0)
+        return pbc_complain(&err);
+    if (q.launcher.kind != PBC_LAUNCHER_NONE && strcmp(q.verbose, "1") > 0)
+        pbc_note("%s%s%s starts %s", q.launcher.program, q.launcher.mpi[0] != '\0' ? " --mpi=" : "",
+                 q.launcher.mpi, q.launcher.agent);
     /* Before anything is there to be removed. */
     if (!q.keep && keep_watch(&q, &err) < 0)
         return pbc_complain(&err);

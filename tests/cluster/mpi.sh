@@ -1,0 +1,197 @@
+#!/usr/bin/env bash
+# A Slurm without PMIx: the nodes meet by MPI, with the plugin (MPICH's agent under srun --mpi=pmi2)
+# and without it (pbcast stage by srun and by the mpirun of both MPIs).
+set -uo pipefail
+# shellcheck source-path=SCRIPTDIR source=lib.sh
+. "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
+. "$here/bundles.sh"
+SITE_KEYS=(timeout=120 stall=10)
+CLUSTER_OPTIONS=(--no-pmix)
+
+# programs NAME...: $bin, a directory with these of the installed programs and no others.
+programs() {
+    local name
+    bin=$(mktemp -d "$SHARED/bin-XXXXXX") && chmod 755 "$bin"
+    for name in "$@"; do cp "$PREFIX/bin/$name" "$bin/" || return; done
+    bin=/shared/${bin##*/}
+}
+# Nothing of the user's in any node's memory, which nothing but the job's end has removed.
+no_own_store() {
+    local node left
+    idle || return 1
+    for node in $(node_list); do
+        left=$(cluster exec "$node" sh -c 'ls -d /dev/shm/pbcast-* 2>/dev/null; pgrep -fa "stage [-]-watch|[p]bcast-stage"')
+        [[ -z $left ]] || fail "left on $node: $left" || return 1
+    done
+}
+# stage_and_use HOW: $script stages $bundle that way and runs what is in it on each node.
+stage_and_use() {
+    script "$PREFIX/bin/pbcast stage --mpi $1 --verbose 2 $bundle || exit
+eval \"\$($PREFIX/bin/pbcast env)\"
+srun --mpi=none hello"
+}
+
+# ---- with the plugin ----
+
+test_srun_and_sbatch_stage_by_mpi_where_slurm_has_no_pmix() {
+    simple_bundle mpi 8
+    capture srun -N4 --pbcast-bundle="$bundle" --pbcast-verbose=2 hello
+    expect_rc 0 && expect_count 4 "mpi from $STORE/" && expect_count 1 "pbcast: staged 1 bundle" &&
+        expect_count 1 "pbcast: the nodes meet by MPI (--mpi=pmi2, by what Slurm offers)" && nothing_left || return
+    script 'hello; srun hello; srun -N2 -n2 hello'
+    batch -N4 --ntasks-per-node=1 --pbcast-bundle="$bundle"
+    expect_rc 0 && expect_count 7 "mpi from $STORE/" && expect_count 1 "pbcast: staged 1 bundle" && nothing_left
+}
+
+test_the_site_can_name_the_way_and_the_agent() {
+    simple_bundle named
+    plugstack mpi=pmi2 "mpi_agent=$PREFIX/bin/pbcast-stage-mpich" agent=/nowhere/pbcast-stage
+    capture srun -N3 --pbcast-bundle="$bundle" --pbcast-verbose=2 hello
+    expect_rc 0 && expect_count 3 "named from" && expect_count 1 "by MPI (--mpi=pmi2, set by the site)" && nothing_left || return
+    set_up
+}
+
+test_what_cannot_meet_is_refused_and_one_node_meets_nobody() {
+    simple_bundle alone
+    plugstack mpi_agent=/nowhere/pbcast-stage-mpich
+    capture srun -N2 --pbcast-bundle="$bundle" echo ran
+    expect_failure && expect_no_line ran && expect_count 1 "error: pbcast: " && expect_out "Slurm offers no PMIx" &&
+        expect_out "/nowhere/pbcast-stage-mpich: No such file" && nothing_left || return
+    script 'echo ran'
+    batch -N2 --pbcast-bundle="$bundle"
+    expect_failure && expect_no_line ran && expect_out "Slurm offers no PMIx" && nothing_left || return
+    capture srun -N1 --pbcast-bundle="$bundle" --pbcast-verbose=2 hello
+    expect_rc 0 && expect_count 1 "alone from" && expect_no "the nodes meet" && nothing_left || return
+    set_up
+}
+
+test_failures_are_told_once_and_leave_nothing() {
+    simple_bundle broken 4
+    truncate -s 3M "$file"
+    capture srun -N4 --pbcast-bundle="$bundle" echo ran
+    expect_failure && expect_no_line ran && expect_count 1 "error: pbcast: " && expect_out "bundle.tar" && nothing_left || return
+    # An agent that is killed: the others notice, clean up and end.
+    simple_bundle slow 24
+    cluster rate all 40mbit
+    kill_an_agent &
+    capture srun -N4 --pbcast-bundle="$bundle" echo ran
+    wait $!
+    cluster rate all off
+    expect_failure && expect_no_line ran && expect_count 1 "error: pbcast: " && expect_out "n3" && nothing_left
+}
+# The one of n3, when data has come there.
+kill_an_agent() {
+    for _ in $(seq 300); do
+        cluster exec n3 sh -c "find $STORE -name random -size +1k 2>/dev/null | grep -q ." && break
+        sleep 0.1
+    done
+    cluster exec n3 pkill -KILL -f '[p]bcast-stage-mpich'
+}
+
+# ---- without the plugin ----
+
+test_pbcast_stage_by_srun_and_by_the_mpirun_of_both_mpis() {
+    local how
+    simple_bundle mine 4
+    cluster plugstack
+    for how in auto pmi2 mpirun.openmpi mpiexec.hydra; do
+        stage_and_use $how
+        batch -N4 --ntasks-per-node=1
+        expect_rc 0 && expect_count 4 "mine from /dev/shm/pbcast-" && expect_count 1 "on 4 nodes" && no_own_store || return
+        case $how in
+            auto | pmi2) expect_out "srun --mpi=pmi2 starts $PREFIX/bin/pbcast-stage-mpich" ;;
+            *openmpi) expect_out "mpirun.openmpi starts $PREFIX/bin/pbcast-stage-openmpi" ;;
+            *) expect_out "mpiexec.hydra starts $PREFIX/bin/pbcast-stage-mpich" ;;
+        esac || return
+    done
+    stage_and_use auto
+    batch -N1
+    expect_rc 0 && expect_count 1 "mine from" && expect_no starts && no_own_store || return
+    set_up
+}
+
+test_pbcast_stage_takes_what_is_there_and_says_what_is_missing() {
+    simple_bundle mine
+    cluster plugstack
+    programs pbcast pbcast-stage pbcast-stage-openmpi || return
+    script "PATH=$bin:/usr/bin:/bin; pbcast stage -v 2 $bundle && srun --mpi=none sh -c 'ls -d /dev/shm/pbcast-*/*/*.manifest'"
+    batch -N2 --ntasks-per-node=1
+    expect_rc 0 && expect_out "mpirun starts $bin/pbcast-stage-openmpi" && expect_count 2 ".manifest" && no_own_store || return
+    programs pbcast pbcast-stage || return
+    script "PATH=$bin:/usr/bin:/bin; pbcast stage $bundle; echo status=\$?; pbcast stage -m pmi2 $bundle; pbcast stage -m /bin/mpirun-of-nobody $bundle"
+    batch -N2 --ntasks-per-node=1
+    expect_out status=3 && expect_count 3 "pbcast: error: " && expect_out "pbcast-stage-openmpi, which" &&
+        expect_out "pbcast-stage-mpich, which srun" && expect_out "cannot run /bin/mpirun-of-nobody" && no_own_store || return
+    set_up
+}
+
+test_agents_started_by_mpirun_by_hand() {
+    simple_bundle mine
+    cluster plugstack
+    script "mpirun.openmpi --map-by ppr:1:node pbcast-stage-openmpi $bundle || exit
+srun --mpi=none -n2 --ntasks-per-node=1 sh -c 'ls -d /dev/shm/pbcast-*/*/*.manifest && rm -r /dev/shm/pbcast-*'
+mpirun.openmpi -n 4 pbcast-stage-openmpi $bundle; echo crowded=\$?
+mpirun.openmpi -n 2 --map-by ppr:1:node pbcast-stage-mpich $bundle; echo crossed=\$?"
+    batch -N2 --ntasks-per-node=2
+    expect_count 1 "pbcast: staged 1 bundle" && expect_count 2 ".manifest" && expect_out crowded=2 && expect_out "2 agents on one node" &&
+        expect_out crossed=2 && expect_out "do not understand each other" && no_own_store || return
+    set_up
+}
+
+test_mpirun_tells_what_failed_and_with_which_status() {
+    local how
+    cluster plugstack
+    simple_bundle broken 4
+    truncate -s 3M "$file"
+    for how in mpirun.openmpi mpiexec.hydra; do
+        script "$PREFIX/bin/pbcast stage -m $how $bundle; echo status=\$?"
+        batch -N4 --ntasks-per-node=1
+        expect_out status=3 && expect_count 1 "pbcast: error: " && expect_out "bundle.tar" && no_own_store || return
+    done
+    set_up
+}
+
+test_scancel_removes_what_mpirun_has_staged_and_keeps_jobs_apart() {
+    local job other
+    simple_bundle mine
+    cluster plugstack
+    script "$PREFIX/bin/pbcast stage -m mpirun.openmpi $bundle && touch $udir/staged-\$SLURM_JOB_ID; sleep 600"
+    chmod 777 "$dir"
+    job=$(as_user sbatch --parsable -N2 -w n1,n2 --ntasks-per-node=1 -o /dev/null "$script")
+    other=$(as_user sbatch --parsable -N2 -w n1,n2 --ntasks-per-node=1 -o /dev/null "$script")
+    for _ in $(seq 600); do [[ -e $dir/staged-$job && -e $dir/staged-$other ]] && break; sleep 0.1; done
+    [[ -e $dir/staged-$job && -e $dir/staged-$other ]] || fail "a job has not staged" || return
+    as_user scancel "$job"
+    for _ in $(seq 600); do cluster exec n2 sh -c "ls -d /dev/shm/pbcast-*/$job" >/dev/null 2>&1 || break; sleep 0.1; done
+    ! cluster exec n2 sh -c "ls -d /dev/shm/pbcast-*/$job" >/dev/null 2>&1 || fail "the tree of the job that was cancelled is there" || return
+    cluster exec n2 sh -c "ls -d /dev/shm/pbcast-*/$other/*.manifest" >/dev/null || fail "the other job's tree has gone" || return
+    as_user scancel "$other"
+    no_own_store || return
+    set_up
+}
+
+test_the_example_job_without_the_plugin() {
+    local launch
+    cluster plugstack
+    new_dir
+    "$top/container/make-tier1" --small --no-verify "$dir/tier1.tar.zst" >/dev/null 2>&1 || fail "no bundle of Python" || return
+    mkdir -p "$dir/mine/lib/python3/dist-packages" "$dir/app/helpers" # as Debian's Python has it
+    printf 'WORD = "the package"\n' >"$dir/mine/lib/python3/dist-packages/mypackage.py"
+    "$PREFIX/bin/pbcast" bundle dir "$dir/mine" -q -o "$dir/packages.tar.zst" || return
+    printf 'NAME = "the application"\n' >"$dir/app/helpers/__init__.py"
+    cat >"$dir/app/main.py" <<'END'
+import os, sys, socket, json, mypackage, helpers
+for part in sys.executable, json.__file__, mypackage.__file__, helpers.__file__:
+    assert part.startswith("/dev/shm/pbcast-"), part
+print(helpers.NAME, "with", mypackage.WORD, "on", socket.gethostname())
+END
+    cp "$top/docs/examples/job-without-plugin.sh" "$dir/job.sh" && chmod -R a+rX "$dir"
+    script="$udir/job.sh"
+    for launch in srun 'mpirun --map-by ppr:1:node'; do
+        batch --export="ALL,TIER1=$udir/tier1.tar.zst,PACKAGES=$udir/packages.tar.zst,APP=$udir/app,LAUNCH=$launch"
+        expect_rc 0 && expect_count 4 "the application with the package on n" && expect_count 1 "pbcast: staged 3 bundles" && no_own_store || return
+    done
+    set_up
+}
+
+main "$@"
