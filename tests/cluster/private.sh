@@ -8,7 +8,7 @@ NODES=3
 . "$here/bundles.sh"
 SITE_KEYS=(timeout=60 stall=10)
 # shellcheck disable=SC2054
-CLUSTER_OPTIONS=(--private-tmp --conf PrologFlags=Alloc,Contain,X11 --conf LaunchParameters=use_interactive_step)
+CLUSTER_OPTIONS=(--private-tmp --conf PrologFlags=Alloc,Contain --conf LaunchParameters=use_interactive_step)
 
 # What the machine's own /dev/shm has while a job runs.
 outside() { for node in $(node_list); do cluster exec "$node" find "$STORE" -mindepth 1 2>/dev/null; done; }
