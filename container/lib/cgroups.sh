@@ -64,9 +64,10 @@ join_cgroups() {
 }
 
 remove_cgroups() {
-    local controller dir
+    local controller dir failed=0
     [[ -s $STATE/cgroups ]] || return 0
     while read -r controller dir; do
-        remove_cgroup "$dir" || note "could not remove the control group $dir"
+        remove_cgroup "$dir" || { note "could not remove the control group $dir" && failed=1; }
     done <"$STATE/cgroups"
+    return "$failed"
 }

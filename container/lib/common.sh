@@ -43,12 +43,18 @@ first_process() {
     printf '%s\n' "$pid"
 }
 
+# namespace_firsts: pid 1 of each PID namespace below this one. Not with awk: some of them (gawk) stop
+# at a process that ends while it is read.
+namespace_firsts() {
+    grep -hsE '^NSpid:([[:blank:]]+[0-9]+)+[[:blank:]]+1$' /proc/[0-9]*/status | cut -f2 || true
+}
+
 # find_first_processes: "PID NODE" of every first process of this cluster,
 # whatever the pid files say: marked with its name, and pid 1 of a namespace.
 find_first_processes() {
     local pid argv0 prefix
     prefix=$(marker '')
-    awk '/^NSpid:/ && NF > 2 && $NF == 1 { print $2 }' /proc/[0-9]*/status 2>/dev/null |
+    namespace_firsts |
         while read -r pid; do
             IFS= read -r -d '' argv0 2>/dev/null <"/proc/$pid/cmdline" || continue
             [[ $argv0 == "$prefix"* ]] && printf '%s %s\n' "$pid" "${argv0#"$prefix"}"

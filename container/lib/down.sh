@@ -68,8 +68,7 @@ cmd_down() {
         ((left)) || break
         sleep 0.05
     done
-    if state_is_ours; then
-        remove_cgroups
+    if state_is_ours && remove_cgroups; then
         rm -rf --one-file-system -- "$STATE" || true
     fi
     verify_gone "$members" || exit 1

@@ -7,7 +7,8 @@ NODES=3
 . "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 . "$here/bundles.sh"
 SITE_KEYS=(timeout=60 stall=10)
-CLUSTER_OPTIONS=(--private-tmp)
+# shellcheck disable=SC2054
+CLUSTER_OPTIONS=(--private-tmp --conf PrologFlags=Alloc,Contain --conf LaunchParameters=use_interactive_step)
 
 # What the machine's own /dev/shm has while a job runs.
 outside() { for node in $(node_list); do cluster exec "$node" find "$STORE" -mindepth 1 2>/dev/null; done; }
@@ -33,6 +34,14 @@ test_two_jobs_on_the_same_nodes_do_not_see_each_other() {
     expect_rc 0 && expect_count 3 "private from" || return
     (($(grep -cE '^[0-9]+$' <<<"$out") == 3)) || fail "more than one job in the store" || return
     nothing_left
+}
+
+test_sruns_of_an_interactive_step_share_what_the_first_has_staged() {
+    simple_bundle private 1
+    # Slurm wants a terminal for that step.
+    out=$(bounded run script -qec "salloc -N3 --overcommit --pbcast-bundle=$bundle" /dev/null \
+        <<<'echo "shell on $(hostname)"; srun hello; srun hello; ls /dev/shm; exit' 2>&1)
+    expect_out "shell on n1" && expect_count 6 "private from" && expect_count 1 "pbcast: staged" && nothing_left
 }
 
 main "$@"
