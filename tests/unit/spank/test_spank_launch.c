@@ -276,7 +276,7 @@ static void command_of_a_component(void **state)
     (void)state;
     launch.leader = 4700;
     launch.component = 3;
-    argv = pbc_launch_argv(&launch, 300, 0);
+    argv = pbc_launch_argv(&launch, &meeting, 300, 0);
     assert_non_null(argv);
     assert_string_equal(argv[1], "--jobid=4700");
     assert_string_equal(argv[2], "--het-group=3");
