@@ -53,9 +53,22 @@ static bool starts(const char *text, const char *const list[])
     return false;
 }
 
-/* What the loader and glibc read for every program, wherever they lie. */
-static bool is_system(const char *path)
+/* The loader's cache names libraries by whole paths, the kernel says /usr/lib where that may say
+ * /lib. */
+static bool in_cache(const struct pbc_command_facts *f, const char *path)
 {
+    size_t len = (size_t)(pbc_path_last(path) - path); /* with the last '/' */
+
+    if (memmem(f->cache, f->cache_len, path, len) != NULL)
+        return true;
+    return strncmp(path, "/usr/", 5) == 0 &&
+           memmem(f->cache, f->cache_len, path + 4, len - 4) != NULL;
+}
+
+/* What the loader and glibc read for every program, at the places of the system. */
+static bool is_system(const struct pbc_command_facts *f, const char *path)
+{
+    static const char *const places[] = {"/lib", "/usr/lib", "/etc/", NULL};
     static const char *const files[] = {
         "ld-linux",   "ld64.so",         "ld.so.",       "libc.so.6",
         "libc-2.",    "libm.so.6",       "libm-2.",      "libdl.so.2",
@@ -68,20 +81,9 @@ static bool is_system(const char *path)
     static const char *const data[] = {"/usr/lib/locale/", "/usr/share/locale/",
                                        "/usr/share/zoneinfo", NULL};
 
-    return starts(pbc_path_last(path), files) || starts(path, settings) || starts(path, data) ||
-           strstr(path, "/gconv/") != NULL;
-}
-
-/* The loader's cache names libraries by whole paths, the kernel says /usr/lib where that may say
- * /lib. */
-static bool in_cache(const struct pbc_command_facts *f, const char *path)
-{
-    size_t len = (size_t)(pbc_path_last(path) - path); /* with the last '/' */
-
-    if (memmem(f->cache, f->cache_len, path, len) != NULL)
+    if (starts(pbc_path_last(path), files) && (starts(path, places) || in_cache(f, path)))
         return true;
-    return strncmp(path, "/usr/", 5) == 0 &&
-           memmem(f->cache, f->cache_len, path + 4, len - 4) != NULL;
+    return starts(path, settings) || starts(path, data) || strstr(path, "/gconv/") != NULL;
 }
 
 static bool is_config(const char *path)
@@ -147,7 +149,7 @@ enum pbc_cause pbc_cause_of(const struct pbc_command_facts *f, const struct pbc_
     const char *path = ev->path;
 
     variable[0] = '\0';
-    if (is_system(path))
+    if (is_system(f, path))
         return PBC_CAUSE_SYSTEM;
     if (ev->exec || (ev->program[0] != '\0' && !pbc_path_staged(f, ev->program)))
         return PBC_CAUSE_PROGRAM;

@@ -198,10 +198,24 @@ static int read_runpaths(struct pbc_leaks *l)
     return 0;
 }
 
+/* Directories that the loader has only looked for are known as its own by now. */
+static void settle_directories(struct pbc_leaks *l)
+{
+    for (size_t i = 0; i < l->count; i++) {
+        struct file *f = l->file[i];
+
+        if (f->cause == PBC_CAUSE_OTHER && f->opened == 0 &&
+            pbc_runpaths_find_dir(&l->runpaths, f->path) != NULL)
+            f->cause = PBC_CAUSE_RUNPATH;
+    }
+}
+
 static void write_runpath(const struct pbc_leaks *l, FILE *out, const char *path)
 {
     const struct pbc_runpath *p = pbc_runpaths_find(&l->runpaths, path);
 
+    if (p == NULL)
+        p = pbc_runpaths_find_dir(&l->runpaths, path);
     if (p == NULL)
         return;
     fprintf(out, "            by %s ", p->kind);
@@ -311,6 +325,7 @@ int pbc_leaks_write(struct pbc_leaks *l, FILE *out, bool names)
 
     if (read_runpaths(l) != 0)
         return -1;
+    settle_directories(l);
     if (l->count > 0)
         qsort(l->file, l->count, sizeof(struct file *), by_report);
     for (size_t i = 0; i < l->count; i += n) {

@@ -85,17 +85,47 @@ int pbc_runpaths_add(struct pbc_runpaths *r, const char *file)
                                : add_entries(r, file, "RPATH", elf.rpath);
 }
 
-/* Whether the loader, with that directory, looks for `path`: there, and in directories for kinds of
- * processors below. */
-static int names_dir(const struct pbc_runpath *p, const char *path)
+/* Directories in which the loader looks first, for kinds of processors: today's and old ones. */
+static int is_capability(const char *part, size_t len)
+{
+    static const char *const names[] = {"glibc-hwcaps", "x86-64-v", "tls",  "avx512_1",
+                                        "x86_64",       "haswell",  "sse2", "xeon_phi",
+                                        "i686",         "power",    "z1",   "atomics"};
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (len >= strlen(names[i]) && strncmp(part, names[i], strlen(names[i])) == 0)
+            return 1;
+    }
+    return 0;
+}
+
+/* Whether the loader, with that directory, looks into the first `len` bytes of `path`. */
+static int looks_into(const struct pbc_runpath *p, const char *path, size_t len)
 {
     size_t n = strlen(p->dir);
+
+    if (n == 1)
+        n = 0; /* "/" */
+    if (len < n || strncmp(path, p->dir, n) != 0)
+        return 0;
+    while (n < len) {
+        size_t part;
+
+        if (path[n] != '/')
+            return 0;
+        part = strcspn(path + n + 1, "/");
+        if (!is_capability(path + n + 1, part))
+            return 0;
+        n += 1 + part;
+    }
+    return 1;
+}
+
+static int names_dir(const struct pbc_runpath *p, const char *path)
+{
     const char *last = pbc_path_last(path);
 
-    while (n > 0 && p->dir[n - 1] == '/')
-        n--;
-    return strncmp(path, p->dir, n) == 0 && path[n] == '/' &&
-           (last == path + n + 1 || strncmp(path + n, "/glibc-hwcaps/", 14) == 0);
+    return last != path && looks_into(p, path, (size_t)(last - path) - 1);
 }
 
 /* Whether it is what one of the names of libraries leads to in the directory. */
@@ -132,6 +162,15 @@ const struct pbc_runpath *pbc_runpaths_find(const struct pbc_runpaths *r, const 
     }
     for (size_t i = 0; i < r->count; i++) {
         if (names_dir(&r->item[i], path))
+            return &r->item[i];
+    }
+    return NULL;
+}
+
+const struct pbc_runpath *pbc_runpaths_find_dir(const struct pbc_runpaths *r, const char *path)
+{
+    for (size_t i = 0; i < r->count; i++) {
+        if (looks_into(&r->item[i], path, strlen(path)))
             return &r->item[i];
     }
     return NULL;

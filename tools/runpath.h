@@ -30,6 +30,9 @@ int pbc_runpaths_add(struct pbc_runpaths *r, const char *file);
  * else the first that names the directory. NULL if none does. */
 const struct pbc_runpath *pbc_runpaths_find(const struct pbc_runpaths *r, const char *path);
 
+/* By which one it looked whether there is a directory `path`. NULL if none does. */
+const struct pbc_runpath *pbc_runpaths_find_dir(const struct pbc_runpaths *r, const char *path);
+
 void pbc_runpaths_free(struct pbc_runpaths *r); /* not the struct itself */
 
 #endif

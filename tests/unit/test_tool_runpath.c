@@ -54,6 +54,12 @@ static void each_directory_is_that_of_its_entry(void **state)
     assert_null(pbc_runpaths_find(&list, "/no/wherever/libx.so"));
     assert_null(pbc_runpaths_find(&list, "/no/where/deeper/libx.so"));
     assert_null(pbc_runpaths_find(&list, "/no"));
+    found("/no/where/tls/haswell/x86_64/libx.so.1", "/no/where");
+    assert_non_null(pbc_runpaths_find_dir(&list, "/no/where"));
+    assert_non_null(pbc_runpaths_find_dir(&list, "/no/where/glibc-hwcaps/x86-64-v3"));
+    assert_null(pbc_runpaths_find_dir(&list, "/no/where/share"));
+    assert_null(pbc_runpaths_find_dir(&list, "/no"));
+    assert_null(pbc_runpaths_find_dir(&list, "/no/wherever"));
 }
 
 static void what_is_no_program_has_none(void **state)

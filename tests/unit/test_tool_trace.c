@@ -223,6 +223,8 @@ static void each_file_has_its_cause(void **state)
                 {"/usr/lib/os-release", PBC_CAUSE_SYSTEM},
                 {"/usr/lib/libssl.so.3", PBC_CAUSE_LIBRARY},
                 {"/opt/lib/libssl.so.3", PBC_CAUSE_RUNPATH},
+                {"/opt/lib/libc.so.6", PBC_CAUSE_RUNPATH},
+                {"/sw/lib/libc.so.6", PBC_CAUSE_VARIABLE},
                 {"/usr/lib/sub/libssl.so.3", PBC_CAUSE_RUNPATH},
                 {"/sw/lib/libssl.so.3", PBC_CAUSE_VARIABLE},
                 {"/sw/py/a.py", PBC_CAUSE_VARIABLE},
