@@ -27,6 +27,13 @@ made() {
     expect_rc 0
 }
 
+# Of PYTHONVERBOSE=1: compiled modules of PACKAGE are used on all nodes, and none is made there.
+expect_compiled() { # PACKAGE
+    (($(grep -cE "matches .*/$1[./]" <<<"$out") >= 4)) || fail "compiled modules of $1 are not used" || return
+    out=$(grep -E '# wrote|bytecode is stale' <<<"$out")
+    [[ -z $out ]] || fail "recompiled:"
+}
+
 test_bundle_prefix_of_a_python_with_scipy_runs_on_4_nodes() {
     prefix || return
     made pbcast bundle prefix "$prefix" --python /usr/bin/python3 -o "$SHARED/python.tar.zst" || return
@@ -36,9 +43,7 @@ test_bundle_prefix_of_a_python_with_scipy_runs_on_4_nodes() {
     mv "$prefix.hidden" "$prefix"
     expect_rc 0 && expect_count 4 "imported $STORE/" || return
     (($(grep -c 'matches .*\.py' <<<"$out") > 400)) || fail "compiled modules are not used" || return
-    out=$(grep -E '# wrote|bytecode is stale' <<<"$out")
-    [[ -z $out ]] || fail "recompiled:" || return
-    nothing_left
+    expect_compiled scipy && nothing_left
 }
 
 test_bundle_dir_overlays_the_interpreter() {
@@ -60,7 +65,9 @@ test_bundle_venv_runs_without_the_python_that_it_was_made_with() {
     capture srun -N4 --pbcast-bundle="$udir/v.tar.zst" python -c 'import sys, ssl, sqlite3, mine; print("in", sys.prefix, ssl.__file__, mine.__file__)'
     expect_rc 0 && expect_count 4 "in $STORE/" && expect_no " /usr/" || return
     capture srun -N4 --pbcast-bundle="$udir/v.tar.zst" script
-    expect_rc 0 && expect_count 4 "script of the environment" && nothing_left
+    expect_rc 0 && expect_count 4 "script of the environment" || return
+    capture env PYTHONVERBOSE=1 srun -N4 --pbcast-bundle="$udir/v.tar.zst" script
+    expect_rc 0 && expect_compiled mine && nothing_left
 }
 
 # A prefix with a long placeholder in it, as conda installs it; every node puts its own path there.
@@ -101,6 +108,8 @@ EOF
     made pbcast bundle system-libs -q -o "$dir/libs.tar.zst" -- /usr/bin/python3 -c 'import ssl' || return
     capture srun -N4 --pbcast-bundle="/shared/python.tar.zst,$udir/pip.tar.zst,$udir/libs.tar.zst" hello
     expect_rc 0 && expect_count 4 "the package says hello" || return
+    capture env PYTHONVERBOSE=1 srun -N4 --pbcast-bundle="/shared/python.tar.zst,$udir/pip.tar.zst,$udir/libs.tar.zst" hello
+    expect_rc 0 && expect_compiled pbcmod || return
     # shellcheck disable=SC2016
     capture srun -N4 --pbcast-bundle="/shared/python.tar.zst,$udir/pip.tar.zst,$udir/libs.tar.zst" sh -c 'ls $PBCAST_ROOT/lib/libssl.so.3'
     expect_rc 0 && expect_count 4 libssl.so.3 && nothing_left
