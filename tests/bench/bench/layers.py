@@ -27,7 +27,8 @@ timed() { # WHAT OPTION...
     local what=$1 began=${EPOCHREALTIME/./} out
     shift
     out=$(srun --mpi=none --pbcast-verbose=1 "$@" true 2>&1) || echo "failed $what: $out"
-    echo "step $what $((${EPOCHREALTIME/./} - began)) $(grep -o 'in [0-9.]* s' <<<"$out" | tr -dc 0-9.)"
+    local us=$((${EPOCHREALTIME/./} - began))
+    echo "step $what $us $(grep -o 'in [0-9.]* s' <<<"$out" | tr -dc 0-9.)"
 }
 timed first --pbcast-bundle=$1
 timed warm --pbcast-bundle=$1 --pbcast-mirror=$app
@@ -83,5 +84,6 @@ def present(data):
 
 def bars(data):
     runs = data["steps"].get("changed", [])
-    return [Bar(f"{NODES} nodes, {data['bytes'] / 1e6:.0f} MB staged: staging a changed application",
+    size = f"{data['bytes'] / 1e6:.0f} MB"
+    return [Bar(f"{NODES} nodes, {size} staged: staging a changed application",
                 median(runs, "staged") if data["nodes"] == NODES else None, 1, "s", len(runs))]
