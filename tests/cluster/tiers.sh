@@ -331,6 +331,13 @@ test_what_cannot_be_packed_is_refused_before_an_allocation() {
     rm "$dir/app/data/link" && ln -s ../../.. "$dir/app/data/link"
     capture srun -N2 --pbcast-mirror="$udir/app" hello
     expect_failure && expect_count 1 "error: pbcast: " && nothing_left || return
+    rm "$dir/app/data/link" && echo secret >"$dir/app/data/secret" && chmod 600 "$dir/app/data/secret"
+    capture srun -N4 --pbcast-mirror="$udir/app" hello
+    expect_failure && expect_count 1 "error: pbcast: " && expect_out "data/secret: Permission denied" && nothing_left || return
+    rm "$dir/app/data/secret" && mkdir -m 700 "$dir/app/data/secret"
+    capture srun -N4 --pbcast-mirror="$udir/app" hello
+    expect_failure && expect_count 1 "error: pbcast: " && expect_out "data/secret: Permission denied" && no_allocation || return
+    rmdir "$dir/app/data/secret"
     capture srun -N2 --pbcast-bundle=mirror:"$udir/app" hello
     expect_failure && expect_out "give it with --pbcast-mirror" && no_allocation || return
     set_up
