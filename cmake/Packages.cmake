@@ -82,4 +82,17 @@ set(CPACK_RPM_EXCLUDE_FROM_AUTO_FILELIST_ADDITION
     ${CMAKE_INSTALL_FULL_SYSCONFDIR}/slurm/plugstack.conf.d
     ${CMAKE_INSTALL_PREFIX}/${PBC_PLUGIN_DIR})
 
+# An agent for each MPI, which nobody needs who has Slurm with PMIx.
+get_property(mpis GLOBAL PROPERTY PBC_MPIS)
+foreach(mpi ${mpis})
+    string(TOUPPER ${mpi} MPI)
+    list(APPEND CPACK_COMPONENTS_ALL ${mpi})
+    set(CPACK_COMPONENT_${MPI}_DESCRIPTION
+        "The agent pbcast-stage-${mpi}, for a Slurm without PMIx and for mpirun.")
+    set(CPACK_DEBIAN_${MPI}_PACKAGE_NAME pbcast-${mpi})
+    set(CPACK_DEBIAN_${MPI}_PACKAGE_DEPENDS "pbcast (= ${PROJECT_VERSION}-${CPACK_DEBIAN_PACKAGE_RELEASE})")
+    set(CPACK_RPM_${MPI}_PACKAGE_NAME pbcast-${mpi})
+    set(CPACK_RPM_${MPI}_PACKAGE_REQUIRES "pbcast = ${PROJECT_VERSION}")
+endforeach()
+
 include(CPack)
