@@ -126,10 +126,6 @@ static void add_launcher(struct words *w, const struct request *q)
         add(w, "ppr:1:node");
         add(w, "--bind-to");
         add(w, "none");
-        /* Agents that end with a failure end the others, who clean up first. */
-        add(w, "--mca");
-        add(w, "odls_base_sigkill_timeout");
-        add(w, "10");
         break;
     case PBC_LAUNCHER_HYDRA:
         add(w, "%s", l->program);
