@@ -292,6 +292,7 @@ static int ask_all(struct ask ask[PARTS])
  * name of the set here. */
 static int same_for_all(struct pbc_error *err)
 {
+    const struct pbc_where_from anywhere = {.job = 1, .partition = ""};
     char set[PBC_SET_ID_LEN + 1] = "";
 
     if (request.active)
@@ -306,11 +307,12 @@ static int same_for_all(struct pbc_error *err)
                         "options of pbcast before the first colon (or \"hetjob\") only");
     if (!request.active || pbc_slurm_context() != PBC_CTX_SRUN)
         return 0;
-    if (pbc_resolve_floats(&request.bundles))
-        return pbc_fail(err, PBC_EXIT_USAGE,
-                        "a name in %s means one version or another, by the partition, and the "
-                        "components may have several: give NAME/VERSION",
-                        getenv(PBC_VAR_BUNDLES));
+    /* They may lie in several partitions: a name means the same in all. */
+    if (pbc_resolve_floats(&request.bundles) &&
+        (pbc_resolve(&request.bundles, &request.site, &anywhere, err) < 0 ||
+         pbc_bundles_probe(&request.bundles, err) < 0))
+        return -1;
+    pbc_bundles_id(&request.bundles, set);
     return put(PBC_VAR_SET, set, err);
 }
 

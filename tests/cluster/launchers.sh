@@ -285,27 +285,35 @@ test_sattach() {
 
 # ---- heterogeneous jobs: each component is a job of its own, with a directory of its own ----
 
-# row: srun A : B, with --mpi=pmix across the components | OpenMPI, mpi4py | yes | works
+# row: srun A : B, with --mpi=pmi2 across the components | MPICH | yes | works
 test_heterogeneous_srun() {
-    pmix capture srun -N1 -n2 --mpi=pmix --pbcast-bundle="$set" sh -c "$SUM" : -N3 -n3 --mpi=pmix sh -c "$SUM"
+    # shellcheck disable=SC2016
+    local rank='exec python3 $PBCAST_ROOT/app/mpich.py'
+    capture srun -N1 -n2 --mpi=pmi2 --pbcast-bundle="$set" sh -c "$rank" : -N3 -n3 --mpi=pmi2 sh -c "$rank"
     expect_rc 0 && ranks 5 && expect_out "on 1 node" && expect_out "on 3 nodes" && nothing_left
 }
 
 # row: sbatch of a heterogeneous job, srun --het-group, with --mpi=pmix across the components | OpenMPI, mpi4py | yes | works
 test_heterogeneous_sbatch() {
-    # shellcheck disable=SC2016
+    # With --mpi=pmix an srun of several components does not end once in fifteen times, with pbcast
+    # or without: its threads wait for each other in pmixp_abort_agent_stop.
     script "#SBATCH -N1 -n2 --pbcast-bundle=$set
 #SBATCH hetjob
 #SBATCH -N3 -n3
 python3 \$PBCAST_ROOT/app/probe.py script
-srun --mpi=pmix --het-group=0,1 sh -c '$SUM'
+for i in 1 2 3 4; do
+    timeout -s KILL 40 srun --mpi=pmix --het-group=0,1 sh -c '$SUM' >ranks
+    test \$? = 137 || break
+done
+cat ranks
+export SLURM_MPI_TYPE=none
 srun -n2 sh -c '$PROBE first'
 srun --het-group=1 -n3 sh -c '$PROBE second'
 srun --het-group=0 -n1 sh -c '$PROBE left' : --het-group=1 -n2 sh -c '$PROBE right'
 srun --het-group=0,1 -n1 --pbcast-bundle=$app sh -c 'ls -d \$PBCAST_ROOT/app'
 srun --het-group=0,1 -n1 --pbcast-bundle=none sh -c 'echo without:\$PBCAST_ROOT:'
 "
-    pmix batch
+    pmix batch -D "$USER_HOME"
     expect_rc 0 && expect_count 1 " script" && ranks 5 && expect_count 2 " first" && expect_count 3 " second" &&
         expect_count 1 " left" && expect_count 2 " right" && expect_count 2 "/app" &&
         expect_count 2 "without::" && nothing_left
@@ -313,9 +321,10 @@ srun --het-group=0,1 -n1 --pbcast-bundle=none sh -c 'echo without:\$PBCAST_ROOT:
 
 # row: salloc of a heterogeneous job; parts of one srun in an ordinary job (A : B) | none | yes | works
 test_heterogeneous_salloc_and_steps() {
-    capture salloc -Q -N1 --pbcast-bundle="$set" : -N2 srun --het-group=0,1 sh -c "$PROBE het"
+    capture salloc -Q -N1 --pbcast-bundle="$set" : -N2 srun --mpi=none --het-group=0,1 sh -c "$PROBE het"
     expect_rc 0 && expect_count 3 " het" || return
-    script "srun -N1 -n1 sh -c '$PROBE left' : -N3 -n3 sh -c '$PROBE right'
+    script "export SLURM_MPI_TYPE=none
+srun -N1 -n1 sh -c '$PROBE left' : -N3 -n3 sh -c '$PROBE right'
 srun -N1 -n1 --pbcast-bundle=$set,$app sh -c '$PROBE other' : -N2 -n2 sh -c '$PROBE other'"
     batch -N4 --pbcast-bundle="$set"
     expect_rc 0 && expect_count 1 " left" && expect_count 3 " right" && expect_count 3 " other" && nothing_left
@@ -327,7 +336,7 @@ test_components_share_one_set() {
     expect_rc 1 && expect_count 1 "error: pbcast: the components of a heterogeneous job share one set of bundles" || return
     script "#SBATCH -N1 --pbcast-bundle=$set"$'\n#SBATCH hetjob\n#SBATCH -N1 --pbcast-bundle=none\nhostname'
     batch
-    expect_rc 1 && expect_out "share one set of bundles" && expect_no Submitted && nothing_left
+    expect_failure && expect_out "share one set of bundles" && expect_no Submitted && nothing_left
 }
 
 # ---- jobs that do not run straight to their end ----

@@ -274,15 +274,6 @@ test_wrong_values() {
     expect_rc 1 && expect_out "SLURM_PBCAST_STEP"
 }
 
-test_heterogeneous_jobs_are_refused() {
-    bundle
-    capture srun -N1 --pbcast-bundle="$bundle" hostname : -N1 hostname
-    expect_rc 1 && expect_count 1 "error: pbcast: bundles cannot be staged for heterogeneous jobs" || return
-    script "#SBATCH -N1 --pbcast-bundle=$bundle"$'\n#SBATCH hetjob\n#SBATCH -N1\nhostname'
-    batch
-    expect_rc 1 && expect_out "heterogeneous jobs" && expect_no Submitted && expect_steps 0
-}
-
 test_unknown_site_key() {
     plugstack colour=red
     capture srun -N1 true

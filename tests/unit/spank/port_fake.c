@@ -44,6 +44,7 @@ int fake_setup(void **state)
         "SLURM_PBCAST_SET",
         "SLURM_PBCAST_STEP",
         "SLURM_JOB_ID",
+        "SLURM_HET_SIZE",
         "SLURM_JOB_PARTITION",
         "SLURM_CONF",
         "SLURM_SPANK__SLURM_SPANK_OPTION_pbcast_pbcast_bundle",
@@ -217,11 +218,29 @@ void pbc_slurm_info(const char *fmt, ...)
 
 char *pbc_slurm_step_nodes(uint32_t job, uint32_t step, uint32_t *ret_count)
 {
-    assert_int_equal(job, fake.step.job);
+    assert_true(fake.parts > 0 || job == fake.step.job);
     assert_int_equal(step, fake.step.step);
     fake.asked++;
+    if (job == fake.no_part)
+        return NULL;
     *ret_count = fake.count;
     return fake.nodes != NULL ? strdup(fake.nodes) : NULL;
+}
+
+struct pbc_component *pbc_slurm_components(uint32_t job, size_t *ret_count)
+{
+    struct pbc_component *list = malloc(sizeof(fake.part));
+
+    assert_int_equal(job, fake.step.job);
+    assert_non_null(list);
+    fake.asked++;
+    if (fake.parts == 0) {
+        free(list);
+        return NULL;
+    }
+    memcpy(list, fake.part, sizeof(fake.part));
+    *ret_count = fake.parts;
+    return list;
 }
 
 char *pbc_slurm_job_partition(uint32_t job)

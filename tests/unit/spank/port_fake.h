@@ -22,6 +22,9 @@ struct fake {
     const char *nodes; /* of the step, from slurmctld; NULL: no answer */
     uint32_t count;
     const char *partition;        /* of the job; NULL: no answer */
+    struct pbc_component part[3]; /* of the job; none: no answer */
+    size_t parts;
+    uint32_t no_part; /* the job of a component that has no part of the step */
     int asked;                    /* how often slurmctld was */
     enum pbc_job_state state[16]; /* by job id */
     int registered;

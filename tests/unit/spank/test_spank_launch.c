@@ -268,6 +268,29 @@ static void command_with_pinned_bundles(void **state)
         bundles.item[i].digest[0] = '\0';
 }
 
+static void command_of_a_component(void **state)
+{
+    char **argv, **env;
+    int found = 0;
+
+    (void)state;
+    launch.leader = 4700;
+    launch.component = 3;
+    argv = pbc_launch_argv(&launch, 300, 0);
+    assert_non_null(argv);
+    assert_string_equal(argv[1], "--jobid=4700");
+    assert_string_equal(argv[2], "--het-group=3");
+    for (size_t i = 0; argv[i] != NULL; i++) /* its directory is its own */
+        found += strcmp(argv[i], "--job") == 0 && strcmp(argv[i + 1], "4711") == 0;
+    assert_int_equal(found, 1);
+    env = pbc_launch_env(&launch);
+    for (size_t i = 0; env[i] != NULL; i++)
+        found += strcmp(env[i], "SLURM_JOB_ID=4700") == 0;
+    assert_int_equal(found, 2);
+    pbc_words_free(argv);
+    pbc_words_free(env);
+}
+
 static void environment_is_built_from_nothing(void **state)
 {
     static const char *const hostile[] = {
@@ -753,6 +776,7 @@ int main(void)
         cmocka_unit_test_setup(command_of_one_node, setup),
         cmocka_unit_test_setup(command_with_pinned_bundles, setup),
         cmocka_unit_test_setup(command_with_an_address_and_all_bundles, setup),
+        cmocka_unit_test_setup(command_of_a_component, setup),
         cmocka_unit_test_setup(environment_is_built_from_nothing, setup),
         cmocka_unit_test_setup(environment_with_another_configuration, setup),
         cmocka_unit_test_setup(pauses_grow, setup),

@@ -115,6 +115,21 @@ static void slurm_hands_over_values(void **state)
     assert_int_equal(fake_option("pbcast-bundle", "last.tar", 0), 0);
     assert_string_equal(pbc_option(PBC_OPT_BUNDLE).text, "last.tar");
 
+    /* the next component: what the environment has does not replace what this one was given */
+    pbc_options_next_component();
+    assert_int_equal(fake_option("pbcast-bundle", "job.tar", 0), 0);
+    assert_string_equal(pbc_option(PBC_OPT_BUNDLE).text, "last.tar");
+    assert_int_equal(pbc_option(PBC_OPT_BUNDLE).from_job, 0);
+    assert_int_equal(fake_option("pbcast-bundle", "other.tar", 0), 0);
+    assert_string_equal(pbc_option(PBC_OPT_BUNDLE).text, "other.tar");
+
+    /* sbatch reads the environment after the component's #SBATCH lines */
+    pbc_options_next_component();
+    fake.ctx = PBC_CTX_ALLOCATOR;
+    assert_int_equal(fake_option("pbcast-bundle", "last.tar", 0), 0);
+    assert_null(getenv(PBC_VAR_JOB_BUNDLE));
+    fake.ctx = PBC_CTX_SRUN;
+
     assert_int_equal(fake_option("pbcast-verbose", "3", 0), 0);
     assert_int_equal(fake_option("pbcast-verbose", "4", 0), -1);
     assert_logged("0 to 3");

@@ -22,7 +22,7 @@ static char *words[] = {store_key};
 
 static struct {
     int calls, rc, in_client, verbose;
-    uint32_t count;
+    uint32_t count, job, leader, component;
     char nodes[256], set[PBC_SET_ID_LEN + 1], conf[64], digest[PBC_DIGEST_LEN + 1];
 } step;
 
@@ -46,6 +46,9 @@ int pbc_launch(const struct pbc_launch *l, struct pbc_error *err)
     step.in_client = l->in_client;
     step.verbose = l->verbose;
     step.count = l->count;
+    step.job = l->job;
+    step.leader = l->leader;
+    step.component = l->component;
     strcpy(step.nodes, l->nodes);
     strcpy(step.set, l->set);
     strcpy(step.digest, l->bundles->item[0].digest);
@@ -444,6 +447,34 @@ static void the_pins_of_a_script_are_the_catalogues(void **state)
     rmdir(dir);
 }
 
+static void a_script_stages_every_component(void **state)
+{
+    batch(state);
+    fake_setenv("SLURM_HET_SIZE", "2");
+    fake_setenv("SLURM_JOB_ID_HET_GROUP_0", "7");
+    fake_setenv("SLURM_JOB_ID_HET_GROUP_1", "8");
+    fake_setenv("SLURM_JOB_NODELIST_HET_GROUP_0", "n1");
+    fake_setenv("SLURM_JOB_NUM_NODES_HET_GROUP_0", "1");
+    fake_setenv("SLURM_JOB_NODELIST_HET_GROUP_1", "n2,n3");
+    fake_setenv("SLURM_JOB_NUM_NODES_HET_GROUP_1", "2");
+    assert_int_equal(task(), 0);
+    assert_int_equal(step.calls, 2);
+    assert_int_equal(step.job, 8);
+    assert_int_equal(step.leader, 7);
+    assert_int_equal(step.component, 1);
+    assert_string_equal(step.nodes, "n2,n3");
+    fake_setenv("SLURM_JOB_NUM_NODES_HET_GROUP_1", "3");
+    assert_int_equal(task(), -1);
+    assert_logged("do not name the job's nodes");
+    /* the variables of the job that has submitted this one */
+    memset(&step, 0, sizeof(step));
+    fake_setenv("SLURM_JOB_ID_HET_GROUP_0", "6");
+    assert_int_equal(task(), 0);
+    assert_int_equal(step.calls, 1);
+    assert_int_equal(step.job, 7);
+    assert_int_equal(step.leader, 0);
+}
+
 static void node_lists_that_are_none(void **state)
 {
     static const char *const table[][2] = {
@@ -489,6 +520,7 @@ int main(void)
         cmocka_unit_test_setup(another_profile_than_that_of_the_set, setup),
         cmocka_unit_test_setup(a_script_with_a_directory_alone, setup),
         cmocka_unit_test_setup(the_pins_of_a_script_are_the_catalogues, setup),
+        cmocka_unit_test_setup(a_script_stages_every_component, setup),
         cmocka_unit_test_setup(node_lists_that_are_none, setup),
     };
 

@@ -23,7 +23,7 @@ static struct {
     int calls;
     int rc;
     int in_client, verbose;
-    uint32_t job, count;
+    uint32_t job, count, leader, component;
     char set[PBC_SET_ID_LEN + 1], nodes[64], first[PBC_PATH_MAX], conf[64];
     char digest[PBC_DIGEST_LEN + 1];
     size_t bundles;
@@ -38,6 +38,8 @@ int pbc_launch(const struct pbc_launch *l, struct pbc_error *err)
     step.in_client = l->in_client;
     step.verbose = l->verbose;
     step.job = l->job;
+    step.leader = l->leader;
+    step.component = l->component;
     step.count = l->count;
     strcpy(step.set, l->set);
     strcpy(step.nodes, l->nodes);
@@ -402,23 +404,83 @@ static void none_leaves_the_tree(void **state)
     unsetenv("PYTHONHOME");
 }
 
-static void heterogeneous_jobs(void **state)
+/* The hooks of an srun with two components, of which Slurm hands `job` to the one that stages. */
+static int two_components(uint32_t job)
+{
+    memset(&step, 0, sizeof(step));
+    fake.part[0] = (struct pbc_component){7, 7, 0};
+    fake.part[1] = (struct pbc_component){8, 7, 1};
+    fake.part[2] = (struct pbc_component){9, 7, 2};
+    fake.parts = 3;
+    fake.no_part = 9;
+    fake.step.job = job;
+    assert_int_equal(options_hook(), 0);
+    assert_int_equal(pbc_submit_options(1, words), 0);
+    return pbc_submit_stage(SP);
+}
+
+static void every_component_is_staged(void **state)
 {
     setenv("PBCAST_BUNDLE", in(*state, "a.tar.gz"), 1);
-    assert_int_equal(pbc_submit_init(), 0);
+    for (uint32_t job = 7; job <= 8; job++) {
+        assert_int_equal(two_components(job), 0);
+        assert_int_equal(step.calls, 2);
+        assert_int_equal(step.job, 8);
+        assert_int_equal(step.leader, 7);
+        assert_int_equal(step.component, 1);
+        assert_string_equal(getenv("SLURM_PBCAST_SET"), step.set);
+    }
+    /* Slurm adds what that hook sets to one component only: all have it before */
+    assert_int_equal(options_hook(), 0);
+    assert_null(getenv("SLURM_PBCAST_SET"));
     assert_int_equal(pbc_submit_options(1, words), 0);
-    assert_int_equal(pbc_submit_options(1, words), -1); /* the second component */
-    assert_log_lines(1);
-    assert_logged("heterogeneous");
-    assert_int_equal(pbc_submit_init(), 0);
-    setenv("SLURM_HET_SIZE", "2", 1);
-    assert_int_equal(pbc_submit_options(1, words), -1);
-    assert_log_lines(2);
-    unsetenv("PBCAST_BUNDLE");
-    assert_int_equal(pbc_submit_options(1, words), 0);
-    assert_int_equal(pbc_submit_options(1, words), 0);
-    unsetenv("SLURM_HET_SIZE");
-    assert_log_lines(2);
+    assert_string_equal(getenv("SLURM_PBCAST_SET"), step.set);
+    assert_log_lines(0);
+}
+
+static void one_component_alone(void **state)
+{
+    setenv("PBCAST_BUNDLE", in(*state, "a.tar.gz"), 1);
+    setenv("SLURM_HET_SIZE", "3", 1);
+    (void)two_components(7);
+    memset(&step, 0, sizeof(step));
+    fake.step.job = 8;
+    assert_int_equal(options_hook(), 0);
+    assert_int_equal(pbc_submit_stage(SP), 0);
+    assert_int_equal(step.calls, 1);
+    assert_int_equal(step.job, 8);
+    assert_int_equal(step.component, 1);
+    /* a job that was submitted inside one has its variables, and parts of its own srun no leader */
+    memset(&step, 0, sizeof(step));
+    fake.part[0] = (struct pbc_component){.job = 8};
+    fake.parts = 1;
+    assert_int_equal(pbc_submit_stage(SP), 0);
+    assert_int_equal(step.calls, 1);
+    assert_int_equal(step.leader, 0);
+    fake.parts = 0;
+    assert_int_equal(pbc_submit_stage(SP), -1);
+    assert_logged("cannot learn the components of job 8");
+}
+
+static void components_share_one_set(void **state)
+{
+    static const enum pbc_context all[] = {PBC_CTX_SRUN, PBC_CTX_ALLOCATOR};
+
+    for (size_t i = 0; i < 2; i++) {
+        fake_reset();
+        fake.ctx = all[i];
+        setenv("PBCAST_BUNDLE", in(*state, "a.tar.gz"), 1);
+        assert_int_equal(options_hook(), 0);
+        setenv("PBCAST_BUNDLE", in(*state, "b.tar.gz"), 1);
+        assert_int_equal(pbc_submit_options(1, words), -1);
+        assert_logged("share one set of bundles");
+        setenv("PBCAST_BUNDLE", "none", 1);
+        assert_int_equal(pbc_submit_options(1, words), -1);
+        assert_log_lines(2);
+        assert_int_equal(options_hook(), 0);
+        assert_int_equal(pbc_submit_options(1, words), 0);
+        assert_forgotten();
+    }
 }
 
 /* ---- directories and profiles ---- */
@@ -593,13 +655,15 @@ static void the_sites_default(void **state)
     setenv("SLURM_JOB_ID", "7", 1);
     assert_int_equal(site_hook(3), 0);
     assert_forgotten();
-    /* nobody has asked for it in a heterogeneous job */
+    /* it counts for heterogeneous jobs too, whatever the partitions of their components */
     fake_setup(NULL);
+    fake.part[0] = (struct pbc_component){7, 7, 0};
+    fake.parts = 1;
     assert_int_equal(site_hook(3), 0);
     assert_int_equal(pbc_submit_options(3, site_words), 0);
-    assert_forgotten();
     assert_int_equal(pbc_submit_stage(SP), 0);
-    assert_int_equal(step.calls, 0);
+    assert_int_equal(step.calls, 1);
+    assert_string_equal(getenv("SLURM_PBCAST_SET"), step.set);
     assert_log_lines(0);
     forget_catalog(path);
 }
@@ -638,7 +702,9 @@ int main(void)
         cmocka_unit_test_setup(an_allocator_inherits_no_option, setup),
         cmocka_unit_test_setup(a_job_in_a_job_leaves_the_tree, setup),
         cmocka_unit_test_setup(none_leaves_the_tree, setup),
-        cmocka_unit_test_setup(heterogeneous_jobs, setup),
+        cmocka_unit_test_setup(every_component_is_staged, setup),
+        cmocka_unit_test_setup(one_component_alone, setup),
+        cmocka_unit_test_setup(components_share_one_set, setup),
         cmocka_unit_test_setup(directories_come_last, setup),
         cmocka_unit_test_setup(directories_that_are_refused, setup),
         cmocka_unit_test_setup(names_of_the_catalogue, setup),
