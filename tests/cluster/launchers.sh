@@ -9,7 +9,7 @@ set -uo pipefail
 SITE_KEYS=(timeout=120)
 NODES=5
 # The backfill scheduler alone starts heterogeneous jobs.
-CLUSTER_OPTIONS=(--store-size 3g --conf SchedulerParameters=batch_sched_delay=0,bf_interval=1)
+CLUSTER_OPTIONS=(--store-size 3g --conf "SchedulerParameters=batch_sched_delay=0,bf_interval=1")
 
 # Called before the tests: $set, the runtime and the programs, as the user sees them.
 set_up() {
@@ -218,11 +218,10 @@ mpiexec.hydra -np 4 -ppn 1 python3 $PBCAST_ROOT/app/probe.py rank'
         expect_count 1 "pbcast: staged" && nothing_left
 }
 
-# row: sbatch, mpirun (OpenMPI) on some of the nodes, twice at once | OpenMPI, mpi4py | yes | works
+# row: sbatch, mpirun (OpenMPI) on some of the nodes | OpenMPI, mpi4py | yes | works
 test_mpirun_on_subsets() {
     # shellcheck disable=SC2016
-    script 'mpirun -np 4 --host n1:2,n3:2 python3 $PBCAST_ROOT/app/sum.py &
-wait $!
+    script 'mpirun -np 4 --host n1:2,n3:2 python3 $PBCAST_ROOT/app/sum.py
 mpirun -np 4 --map-by node python3 $PBCAST_ROOT/app/probe.py rank'
     batch -N4 --nodelist=n[1-4] --ntasks-per-node=2 --pbcast-bundle="$set"
     expect_rc 0 && ranks 4 && expect_out " of 4 n3" && expect_count 4 " rank" && nothing_left
@@ -411,6 +410,41 @@ test_requeue_after_staging() {
     script 'test $SLURM_RESTART_COUNT || { touch ~/first; sleep 300; }
 srun sh -c '"'$PROBE restarted'"'; touch ~/again'
     requeue_when first && expect_count 4 " restarted" && expect_count 2 "pbcast: staged" && nothing_left
+}
+
+# ---- without the plugin ----
+
+# row: sbatch, pbcast stage, then srun --mpi=pmix | OpenMPI, mpi4py | no | works
+# row: sbatch, pbcast stage, then srun --mpi=pmi2 | MPICH | no | works
+# row: sbatch, pbcast stage, then mpirun (OpenMPI) | OpenMPI, mpi4py | no | works
+# row: sbatch, pbcast stage, then mpiexec.hydra (MPICH) | MPICH | no | works
+# row: sbatch, pbcast stage, then plain python in the script, background sruns | none | no | works; tasks of srun --export=NONE do not see the tree
+test_launchers_without_the_plugin() {
+    cluster plugstack
+    # shellcheck disable=SC2016
+    script "pbcast stage $tier1 $app || exit 3
+eval \"\$(pbcast env)\"
+python3 \$PBCAST_ROOT/app/probe.py script
+for i in 1 2; do srun --exact -N4 -n4 --mem=100 sh -c '$PROBE exact' & done; wait
+srun --export=NONE -n1 -N1 /bin/sh -c 'echo none:\$PBCAST_ROOT:'
+echo hydra; mpiexec.hydra -bootstrap slurm -np 4 -ppn 1 python3 \$PBCAST_ROOT/app/mpich.py
+echo mpirun; mpirun -np 4 --map-by node python3 \$PBCAST_ROOT/app/sum.py
+echo pmi2; srun -n4 --mpi=pmi2 python3 \$PBCAST_ROOT/app/mpich.py
+echo pmix; srun -n4 --mpi=pmix sh -c '$SUM'
+"
+    pmix batch -N4 --ntasks-per-node=2
+    set_up
+    expect_rc 0 && expect_count 1 " script" && expect_count 8 " exact" && expect_count 1 "none::" && expect_count 4 "sum 0 of 4 n1" &&
+        expect_count 4 "sum 3 of 4 n" && nothing_left
+}
+
+# row: sbatch with --pbcast-bundle | none | no | refused by Slurm: unrecognized option
+test_options_without_the_plugin() {
+    cluster plugstack
+    script 'echo ran'
+    batch -N4 --pbcast-bundle="$set"
+    set_up
+    expect_failure && expect_out "unrecognized option '--pbcast-bundle" && expect_no_line ran
 }
 
 main "$@"

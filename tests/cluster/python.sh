@@ -32,6 +32,7 @@ mpi_batch() {
     done
 }
 
+# row: sbatch and srun, with --mpi=pmix | OpenMPI, mpi4py | yes | works
 test_an_mpi4py_job_runs_from_node_local_storage_on_every_node() {
     bundles || return
     # Application and bundles as in the user guide; a pause keeps Slurm's own race away.
@@ -62,6 +63,7 @@ print(\\\"allreduce\\\", c.rank, c.size, b[0])
     expect_rc 0 && expect_count 8 "allreduce" && expect_count 8 "8 36.0" && nothing_left
 }
 
+# row: srun alone, with --mpi=none or pmi2 | none | yes | works
 test_the_application_need_not_use_pmix() {
     bundles || return
     for mpi in none pmi2; do
@@ -95,6 +97,7 @@ test_compiled_modules_stay_valid() {
     [[ -z $out ]] || fail "recompiled:"
 }
 
+# row: sbatch, mpirun (OpenMPI) in the script | OpenMPI, mpi4py | yes | works
 test_mpirun_from_the_batch_script() {
     bundles || return
     # shellcheck disable=SC2016
