@@ -241,6 +241,30 @@ srun sh -c "exec python3 \$PBCAST_ROOT/app/probe.py step $SLURM_ARRAY_TASK_ID"'
     nothing_left
 }
 
+# row: sbatch, many short sruns, in turn and at once | none | yes | works; one staging step for all of them
+test_many_short_steps() {
+    # shellcheck disable=SC2016
+    script 'task() { srun -N1 -n1 --exact --mem=50 --mpi=none sh -c "case \$(command -v python3) in \$PBCAST_ROOT/*) echo staged in \$SLURM_STEP_ID. ;; esac"; }
+for i in $(seq 20); do task; done
+for i in $(seq 5); do for k in $(seq 8); do task & done; wait; done
+srun -N4 -n4 --mpi=none sh -c "ls -A '"$STORE"'/\$SLURM_JOB_ID; echo last \$SLURM_STEP_ID"'
+    batch -N4 -n8 --pbcast-bundle="$set"
+    # steps are numbered in turn: 0 has staged, and each srun has started one
+    expect_rc 0 && expect_count 60 "staged in " && expect_count 1 "staged in 60." && expect_count 4 "last 61" &&
+        expect_count 1 "pbcast: staged" && expect_count 4 .manifest && nothing_left || return
+    (($(grep -cE '^[0-9a-f]{32}(\.manifest)?$' <<<"$out") == 8)) || fail "more than a tree and its manifest on a node"
+}
+
+# row: sbatch --array of many short elements | none | yes | works; each is a job, and stages
+test_a_larger_array() {
+    # shellcheck disable=SC2016
+    script 'case $(command -v python3) in $PBCAST_ROOT/*) echo staged ;; esac'
+    out=$(LIMIT=250 bounded run sbatch --wait -N1 -n1 --array=1-12 -o "$USER_HOME/many.%a" --pbcast-bundle="$set" "$script" 2>&1 </dev/null)
+    rc=$?
+    out+=$(cat "$SHARED"/home/alice/many.*)
+    expect_rc 0 && (($(grep -cx staged <<<"$out") == 12)) && nothing_left
+}
+
 # row: sbatch in a job: begins anew | none | yes | works
 test_a_job_in_a_job_begins_anew() {
     # shellcheck disable=SC2016
