@@ -52,11 +52,11 @@ pmix() {
 # Waits until FILE of the user's home is there.
 appears() {
     local i
-    for ((i = 0; i < 600; i++)); do
+    for ((i = 0; i < 2000; i++)); do
         [[ ! -e $SHARED/home/alice/$1 ]] || return 0
         sleep 0.1
     done
-    fail "no $1 after 60 s"
+    fail "no $1 after 200 s"
 }
 
 # ---- srun ----
@@ -257,12 +257,15 @@ srun -N4 -n4 --mpi=none sh -c "ls -A '"$STORE"'/\$SLURM_JOB_ID; echo last \$SLUR
 
 # row: sbatch --array of many short elements | none | yes | works; each is a job, and stages
 test_a_larger_array() {
+    rm -f "$SHARED"/home/alice/many.*
     # shellcheck disable=SC2016
     script 'case $(command -v python3) in $PBCAST_ROOT/*) echo staged ;; esac'
     out=$(LIMIT=250 bounded run sbatch --wait -N1 -n1 --array=1-12 -o "$USER_HOME/many.%a" --pbcast-bundle="$set" "$script" 2>&1 </dev/null)
     rc=$?
     out+=$(cat "$SHARED"/home/alice/many.*)
-    expect_rc 0 && (($(grep -cx staged <<<"$out") == 12)) && nothing_left
+    expect_rc 0 || return
+    (($(grep -cx staged <<<"$out") == 12)) || fail "not all elements ran from the tree" || return
+    nothing_left
 }
 
 # row: sbatch in a job: begins anew | none | yes | works
@@ -403,7 +406,7 @@ requeue_when() {
     fi
     as_user scontrol requeue "$job"
     # Slurm would wait for two minutes, and never starts a job in the second in which it ended it.
-    for ((i = 0; i < 300; i++)); do
+    for ((i = 0; i < 900; i++)); do
         as_user scontrol -o show job "$job" | grep -q 'JobState=PENDING.* Restarts=1 ' &&
             as_user scontrol update job "$job" StartTime=now+3 && break
         sleep 0.1
