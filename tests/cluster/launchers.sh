@@ -52,11 +52,11 @@ pmix() {
 # Waits until FILE of the user's home is there.
 appears() {
     local i
-    for ((i = 0; i < 600; i++)); do
+    for ((i = 0; i < 2000; i++)); do
         [[ ! -e $SHARED/home/alice/$1 ]] || return 0
         sleep 0.1
     done
-    fail "no $1 after 60 s"
+    fail "no $1 after 200 s"
 }
 
 # ---- srun ----
@@ -406,7 +406,7 @@ requeue_when() {
     fi
     as_user scontrol requeue "$job"
     # Slurm would wait for two minutes, and never starts a job in the second in which it ended it.
-    for ((i = 0; i < 300; i++)); do
+    for ((i = 0; i < 900; i++)); do
         as_user scontrol -o show job "$job" | grep -q 'JobState=PENDING.* Restarts=1 ' &&
             as_user scontrol update job "$job" StartTime=now+3 && break
         sleep 0.1
