@@ -296,6 +296,9 @@ static int attempt_step(const struct pbc_launch *l, const struct pbc_meeting *m,
         return pbc_fail(err, PBC_EXIT_AGAIN,
                         "the staging step on %s failed; what it said stands above", l->nodes);
     signo = signal_of(status);
+    if (signo > 0 && out.unstarted) /* by us, as the others missed it */
+        return pbc_fail(err, PBC_EXIT_FAILED,
+                        "the staging step on %s failed; what it said stands above", l->nodes);
     if (signo > 0)
         return pbc_fail(err, PBC_EXIT_FAILED,
                         "the staging step on %s was ended by signal %d (cancelled, out of memory, "
