@@ -292,13 +292,10 @@ static int attempt_step(const struct pbc_launch *l, const struct pbc_meeting *m,
                         "staging did not end within %u seconds (timeout= of the site) and was "
                         "stopped",
                         l->site->timeout);
-    if (out.again) /* and unstarted: then it was we who ended srun */
-        return pbc_fail(err, PBC_EXIT_AGAIN,
-                        "the staging step on %s failed; what it said stands above", l->nodes);
-    signo = signal_of(status);
-    if (signo > 0 && out.unstarted) /* by us, as the others missed it */
+    if (out.again) /* and unstarted: another try would end the same. We may have ended srun. */
         return pbc_fail(err, PBC_EXIT_FAILED,
                         "the staging step on %s failed; what it said stands above", l->nodes);
+    signo = signal_of(status);
     if (signo > 0)
         return pbc_fail(err, PBC_EXIT_FAILED,
                         "the staging step on %s was ended by signal %d (cancelled, out of memory, "
