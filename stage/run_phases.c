@@ -142,6 +142,14 @@ static void root_go(struct pbc_run *r)
         pbc_source_go(r->source, &r->check, r->extends);
 }
 
+uint64_t pbc_run_own_memory(const struct pbc_run *r)
+{
+    const uint64_t chunks = (uint64_t)PBC_CHUNKS * PBC_CHUNK_BYTES;
+    const uint64_t blocks = (uint64_t)PBC_BLOCKS * PBC_BLOCK_BYTES;
+
+    return blocks + (r->check.bytes < chunks ? r->check.bytes : chunks);
+}
+
 /* Unpacked they take more; this is what is known before anything is sent. With a part of the set
  * here already not even that is. */
 static int memory_suffices(struct pbc_run *r, struct pbc_error *err)
@@ -152,8 +160,8 @@ static int memory_suffices(struct pbc_run *r, struct pbc_error *err)
     if (r->has_set || r->bases != 0 ||
         (room.free >= reserve && room.free - reserve >= r->check.bytes))
         return 0;
-    return pbc_memory_short(&room, room.limit - room.free, r->check.bytes, reserve,
-                            "the job's memory is too small", err);
+    return pbc_memory_short(&room, room.limit - room.free + pbc_run_own_memory(r), r->check.bytes,
+                            reserve, "the job's memory is too small", err);
 }
 
 static void sum_have_here(struct pbc_run *r)

@@ -209,6 +209,9 @@ void pbc_peer_gone(struct pbc_peer *p);
  */
 int pbc_peer_redials(struct pbc_peer *p);
 
+/* Bytes of memory that the agent may come to need for itself in this run, as far as they matter. */
+uint64_t pbc_run_own_memory(const struct pbc_run *r);
+
 /* Begin to unpack here, unless this node has the set. */
 int pbc_run_unpack(struct pbc_run *r, struct pbc_error *err);
 

@@ -102,7 +102,7 @@ static void explain(struct pbc_unpack *u, unsigned bundle, const struct pbc_erro
         pbc_fail(err, why->code, "%s: %s", path, why->text);
         return;
     }
-    used = room.limit - room.free;
+    used = room.limit - room.free + u->conf.own;
     snprintf(what, sizeof(what), "%.300s%s: %.300s", path, strlen(path) > 300 ? "..." : "",
              why->text);
     pbc_memory_short(&room, u->before, forecast(u, bundle, used > u->before ? used - u->before : 0),
@@ -232,7 +232,7 @@ struct pbc_unpack *pbc_unpack_start(const struct pbc_unpack_conf *conf, struct p
         return NULL;
     }
     u->conf = *conf;
-    u->before = used_before(conf);
+    u->before = used_before(conf) + conf->own;
     u->unwritten = conf->base != NULL; /* see pbc_write_thread */
     pthread_mutex_init(&u->lock, NULL);
     pthread_cond_init(&u->settled, NULL);

@@ -36,6 +36,7 @@ struct pbc_unpack_conf {
     struct pbc_writer_limits limits;
     unsigned bundles;  /* of the set; those of the base do not come */
     uint64_t archives; /* bytes of all of the set, for guesses; 0: not known */
+    uint64_t own;      /* bytes that the agent itself may come to need, for the same */
     unsigned workers;  /* most for a bundle of frames; 0: one for each processor */
 };
 

@@ -100,7 +100,7 @@ test_in_a_batch_job_the_script_does_not_start_without_the_memory() {
 
 test_staged_bytes_stay_memory_of_the_job() {
     simple_bundle memory 60
-    capture srun -N2 --mem=200M --pbcast-bundle="$bundle" \
+    capture srun -N2 --mem=300M --pbcast-bundle="$bundle" \
         bash -c "$job_group"'hello; (($(<$g/memory.usage_in_bytes) > 60 << 20)) && echo counted'
     expect_rc 0 && expect_count 2 "memory from" && expect_count 2 counted && nothing_left
 }
