@@ -182,6 +182,8 @@ static int het_leader(const job_info_msg_t *info, uint32_t job, uint32_t *ret)
     for (uint32_t i = 0; i < info->record_count; i++) {
         if (info->job_array[i].job_id == job) {
             *ret = info->job_array[i].het_job_id;
+            if (*ret == NO_VAL)
+                *ret = 0;
             return 0;
         }
     }

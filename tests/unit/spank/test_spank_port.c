@@ -17,7 +17,8 @@ static struct {
     gid_t gid;
     uint32_t step;
     char *authinfo;
-    int freed;
+    uint32_t leader; /* of jobs 20 to 22 */
+    int asked, freed;
 } slurm;
 
 spank_context_t spank_context(void)
@@ -68,6 +69,71 @@ void slurm_free_ctl_conf(slurm_conf_t *conf)
 {
     slurm.freed++;
     free(conf);
+}
+
+/* The first component's answer has all, another's that one alone, as slurmctld does it. */
+#if SLURM_VERSION_NUMBER >= SLURM_VERSION_NUM(26, 5, 0)
+int(slurm_load_job)(job_info_msg_t **resp, slurm_step_id_t id, uint16_t flags)
+{
+    const uint32_t job = id.job_id;
+#else
+int(slurm_load_job)(job_info_msg_t **resp, uint32_t job, uint16_t flags)
+{
+#endif
+    job_info_msg_t *info = calloc(1, sizeof(*info));
+
+    (void)flags;
+    slurm.asked++;
+    assert_non_null(info);
+    info->job_array = calloc(3, sizeof(*info->job_array));
+    assert_non_null(info->job_array);
+    for (uint32_t i = 0; i < 3; i++) {
+        if (job != slurm.leader && job != 20 + i)
+            continue;
+        info->job_array[info->record_count].job_id = 20 + i;
+        info->job_array[info->record_count].het_job_id = slurm.leader;
+        info->job_array[info->record_count++].het_job_offset = i;
+    }
+    *resp = info;
+    return info->record_count > 0 ? SLURM_SUCCESS : SLURM_ERROR;
+}
+
+void slurm_free_job_info_msg(job_info_msg_t *info)
+{
+    slurm.freed++;
+    free(info->job_array);
+    free(info);
+}
+
+static void components_of_a_job(void **state)
+{
+    struct pbc_component *list;
+    size_t n = 0;
+
+    (void)state;
+    for (uint32_t job = 20; job < 23; job++) {
+        slurm.leader = 20;
+        slurm.asked = slurm.freed = 0;
+        list = pbc_slurm_components(job, &n);
+        assert_non_null(list);
+        assert_int_equal(n, 3);
+        assert_int_equal(list[2].job, 22);
+        assert_int_equal(list[2].leader, 20);
+        assert_int_equal(list[2].number, 2);
+        assert_int_equal(slurm.asked, job == 20 ? 1 : 2);
+        assert_int_equal(slurm.freed, slurm.asked);
+        free(list);
+    }
+    /* an ordinary job */
+    for (int i = 0; i < 2; i++) {
+        slurm.leader = i == 0 ? 0 : NO_VAL;
+        list = pbc_slurm_components(21, &n);
+        assert_non_null(list);
+        assert_int_equal(n, 1);
+        assert_int_equal(list[0].job, 21);
+        assert_int_equal(list[0].leader, 0);
+        free(list);
+    }
 }
 
 static void in_srun_the_user_is_who_runs_it(void **state)
@@ -152,6 +218,7 @@ static int setup(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(components_of_a_job, setup),
         cmocka_unit_test_setup(in_srun_the_user_is_who_runs_it, setup),
         cmocka_unit_test_setup(in_slurmstepd_it_is_who_slurm_says, setup),
         cmocka_unit_test_setup(special_steps_are_known_by_their_ids, setup),
