@@ -76,6 +76,9 @@ def present(data):
         f"{data['nodes']} nodes, a plain tar of {data['megabytes']} MB of random bytes. *data*: from "
         f"the end of the meeting to that of the last node; the agents also write the tree, the "
         f"broadcast throws its bytes away. Start-ups that were lost and repeated: {lost}.", "",
+        "The first two lines compare: one engine, two ways to meet. The third is no measure of MPI on "
+        "a cluster. Its ranks poll without rest, and here more of them than processors share one "
+        "machine; on nodes and links of their own it may well be the fastest.", "",
         report.table(["", "runs", "wall s", "least-most", "data s", "CPU s, all"], rows)]), {}
 
 
