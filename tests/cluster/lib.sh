@@ -17,6 +17,7 @@ NODES=${NODES:-4}
 PBC_CLUSTER=${PBC_CLUSTER:-test-$self}
 USER_HOME=/shared/home/alice
 STORE=/dev/shm/pbcast
+SYSTEM_PATH=${PBC_SLURM_PREFIX:+$PBC_SLURM_PREFIX/bin:}/usr/bin:/bin # without PREFIX
 
 cluster() { "$top/container/cluster" --name "$PBC_CLUSTER" "$@"; }
 as_user() { cluster run "$@"; }

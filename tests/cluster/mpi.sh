@@ -114,11 +114,11 @@ test_pbcast_stage_takes_what_is_there_and_says_what_is_missing() {
     simple_bundle mine
     cluster plugstack
     programs pbcast pbcast-stage pbcast-stage-openmpi || return
-    script "PATH=$bin:/usr/bin:/bin; pbcast stage -v 2 $bundle && srun --mpi=none sh -c 'ls -d /dev/shm/pbcast-*/*/*.manifest'"
+    script "PATH=$bin:$SYSTEM_PATH; pbcast stage -v 2 $bundle && srun --mpi=none sh -c 'ls -d /dev/shm/pbcast-*/*/*.manifest'"
     batch -N2 --ntasks-per-node=1
     expect_rc 0 && expect_out "mpirun starts $bin/pbcast-stage-openmpi" && expect_count 2 ".manifest" && no_own_store || return
     programs pbcast pbcast-stage || return
-    script "PATH=$bin:/usr/bin:/bin; pbcast stage $bundle; echo status=\$?; pbcast stage -m pmi2 $bundle; pbcast stage -m /bin/mpirun-of-nobody $bundle"
+    script "PATH=$bin:$SYSTEM_PATH; pbcast stage $bundle; echo status=\$?; pbcast stage -m pmi2 $bundle; pbcast stage -m /bin/mpirun-of-nobody $bundle"
     batch -N2 --ntasks-per-node=1
     expect_out status=3 && expect_count 3 "pbcast: error: " && expect_out "pbcast-stage-openmpi, which" &&
         expect_out "pbcast-stage-mpich, which srun" && expect_out "cannot run /bin/mpirun-of-nobody" && no_own_store || return

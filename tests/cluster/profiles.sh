@@ -219,7 +219,7 @@ pbcast env --set=xyz || echo "no=$?"
 srun -N4 --ntasks-per-node=1 rm -rf "/dev/shm/pbcast-$UID/$SLURM_JOB_ID"
 env -u PBCAST_ROOT pbcast env || echo "no=$?"'
     plugstack_none
-    batch -N4 --export=ALL,PATH="$PREFIX/bin:/usr/bin:/bin"
+    batch -N4 --export=ALL,PATH="$PREFIX/bin:$SYSTEM_PATH"
     plugstack "${SITE_KEYS[@]}"
     expect_rc 0 && expect_count 4 "text /dev/shm/pbcast-" && expect_out 'times=1' && expect_out 'json True' &&
         expect_out 'no=3' && expect_out 'no=2' && expect_out 'no=1' && expect_out 'nothing is staged on this node'
