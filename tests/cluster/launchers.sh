@@ -9,7 +9,7 @@ set -uo pipefail
 SITE_KEYS=(timeout=120)
 NODES=5
 # The backfill scheduler alone starts heterogeneous jobs.
-CLUSTER_OPTIONS=(--store-size 3g --conf "SchedulerParameters=batch_sched_delay=0,bf_interval=1")
+CLUSTER_OPTIONS=(--store-size 3g --conf "SchedulerParameters=batch_sched_delay=0,bf_interval=1,sched_interval=2")
 
 # Called before the tests: $set, the runtime and the programs, as the user sees them.
 set_up() {
@@ -396,14 +396,7 @@ srun -N3 -n3 sh -c '$PROBE after'"
 requeue_when() {
     local job i
     job=$(as_user sbatch --parsable -N4 --requeue --open-mode=append -o "$script.out" --pbcast-bundle="$set" "$script")
-    if [[ $1 == staging ]]; then
-        for ((i = 0; i < 600; i++)); do
-            as_user squeue -hs -j "$job" -o %j | grep -q pbcast && break
-            sleep 0.05
-        done
-    else
-        appears "$1" || return
-    fi
+    appears "$1" || return
     as_user scontrol requeue "$job"
     # Slurm would wait for two minutes, and never starts a job in the second in which it ended it.
     for ((i = 0; i < 900; i++)); do
@@ -414,20 +407,6 @@ requeue_when() {
     appears again || return
     idle || return
     out=$(cat "$SHARED/home/alice/${script##*/}.out")
-}
-
-# row: scontrol requeue while it stages | none | yes | works
-test_requeue_while_staging() {
-    rm -f "$SHARED"/home/alice/{first,again}
-    # shellcheck disable=SC2016
-    script 'test $SLURM_RESTART_COUNT || { touch ~/first; sleep 300; }
-srun sh -c '"'$PROBE restarted'"'; touch ~/again'
-    cluster rate all 100mbit
-    requeue_when staging
-    rc=$?
-    cluster rate all off
-    ((rc == 0)) && expect_count 4 " restarted" &&
-        { [[ ! -e $SHARED/home/alice/first ]] || fail "it had been staged already"; } && nothing_left
 }
 
 # row: scontrol requeue after it has staged | none | yes | works
