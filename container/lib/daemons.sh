@@ -52,22 +52,20 @@ stop_daemon() {
 }
 
 # for_nodes FUNCTION NODE...: runs FUNCTION for each node, eight at a time, and
-# fails when one failed.
+# fails when one failed. Not by `wait -n`: bash 5.2 answers 127 to it when the
+# next child has ended before.
 for_nodes() {
-    local function=$1 node running=0 failed=0
+    local function=$1 node pid pids=() failed=0
     shift
     for node; do
-        if ((running >= 8)); then
-            wait -n || failed=1
-            running=$((running - 1))
+        if ((${#pids[@]} >= 8)); then
+            wait "${pids[0]}" || failed=1
+            pids=("${pids[@]:1}")
         fi
         "$function" "$node" &
-        running=$((running + 1))
+        pids+=($!)
     done
-    while ((running > 0)); do
-        wait -n || failed=1
-        running=$((running - 1))
-    done
+    for pid in "${pids[@]}"; do wait "$pid" || failed=1; done
     return "$failed"
 }
 

@@ -8,6 +8,16 @@ set -uo pipefail
 SITE_KEYS=(timeout=120 stall=10)
 CLUSTER_OPTIONS=(--no-pmix)
 
+# with_plugin [KEY=VALUE...], without_plugin: only a change restarts the daemons.
+with_plugin() { plugstack_is "required $PLUGIN ${SITE_KEYS[*]} $*"; }
+without_plugin() { plugstack_is; }
+plugstack_is() {
+    local now
+    now=$(cat "$SHARED/../etc/slurm/plugstack.conf")
+    [[ $now == "$*" ]] || cluster plugstack "$@"
+}
+set_up() { without_plugin; }
+
 # programs NAME...: $bin, a directory with these of the installed programs and no others.
 programs() {
     local name
@@ -33,7 +43,8 @@ srun --mpi=none hello"
 
 # ---- with the plugin ----
 
-test_srun_and_sbatch_stage_by_mpi_where_slurm_has_no_pmix() {
+test_plugin_stages_by_mpi_where_slurm_has_no_pmix() {
+    with_plugin
     simple_bundle mpi 8
     capture srun -N4 --pbcast-bundle="$bundle" --pbcast-verbose=2 hello
     expect_rc 0 && expect_count 4 "mpi from $STORE/" && expect_count 1 "pbcast: staged 1 bundle" &&
@@ -43,17 +54,16 @@ test_srun_and_sbatch_stage_by_mpi_where_slurm_has_no_pmix() {
     expect_rc 0 && expect_count 7 "mpi from $STORE/" && expect_count 1 "pbcast: staged 1 bundle" && nothing_left
 }
 
-test_the_site_can_name_the_way_and_the_agent() {
+test_plugin_takes_the_way_and_the_agent_that_the_site_names() {
     simple_bundle named
-    plugstack mpi=pmi2 "mpi_agent=$PREFIX/bin/pbcast-stage-mpich" agent=/nowhere/pbcast-stage
+    with_plugin mpi=pmi2 "mpi_agent=$PREFIX/bin/pbcast-stage-mpich" agent=/nowhere/pbcast-stage
     capture srun -N3 --pbcast-bundle="$bundle" --pbcast-verbose=2 hello
-    expect_rc 0 && expect_count 3 "named from" && expect_count 1 "by MPI (--mpi=pmi2, set by the site)" && nothing_left || return
-    set_up
+    expect_rc 0 && expect_count 3 "named from" && expect_count 1 "by MPI (--mpi=pmi2, set by the site)" && nothing_left
 }
 
-test_what_cannot_meet_is_refused_and_one_node_meets_nobody() {
+test_plugin_refuses_what_cannot_meet_and_one_node_meets_nobody() {
     simple_bundle alone
-    plugstack mpi_agent=/nowhere/pbcast-stage-mpich
+    with_plugin mpi_agent=/nowhere/pbcast-stage-mpich
     capture srun -N2 --pbcast-bundle="$bundle" echo ran
     expect_failure && expect_no_line ran && expect_count 1 "error: pbcast: " && expect_out "Slurm offers no PMIx" &&
         expect_out "/nowhere/pbcast-stage-mpich: No such file" && nothing_left || return
@@ -61,11 +71,11 @@ test_what_cannot_meet_is_refused_and_one_node_meets_nobody() {
     batch -N2 --pbcast-bundle="$bundle"
     expect_failure && expect_no_line ran && expect_out "Slurm offers no PMIx" && nothing_left || return
     capture srun -N1 --pbcast-bundle="$bundle" --pbcast-verbose=2 hello
-    expect_rc 0 && expect_count 1 "alone from" && expect_no "the nodes meet" && nothing_left || return
-    set_up
+    expect_rc 0 && expect_count 1 "alone from" && expect_no "the nodes meet" && nothing_left
 }
 
-test_failures_are_told_once_and_leave_nothing() {
+test_plugin_tells_failures_once_and_leaves_nothing() {
+    with_plugin
     simple_bundle broken 4
     truncate -s 3M "$file"
     capture srun -N4 --pbcast-bundle="$bundle" echo ran
@@ -93,7 +103,7 @@ kill_an_agent() {
 test_pbcast_stage_by_srun_and_by_the_mpirun_of_both_mpis() {
     local how
     simple_bundle mine 4
-    cluster plugstack
+    without_plugin
     for how in auto mpirun.openmpi mpiexec.hydra; do
         stage_and_use $how
         batch -N4 --ntasks-per-node=1
@@ -106,13 +116,12 @@ test_pbcast_stage_by_srun_and_by_the_mpirun_of_both_mpis() {
     done
     stage_and_use auto
     batch -N1
-    expect_rc 0 && expect_count 1 "mine from" && expect_no starts && no_own_store || return
-    set_up
+    expect_rc 0 && expect_count 1 "mine from" && expect_no starts && no_own_store
 }
 
 test_pbcast_stage_takes_what_is_there_and_says_what_is_missing() {
     simple_bundle mine
-    cluster plugstack
+    without_plugin
     programs pbcast pbcast-stage pbcast-stage-openmpi || return
     script "PATH=$bin:$SYSTEM_PATH; pbcast stage -v 2 $bundle && srun --mpi=none sh -c 'ls -d /dev/shm/pbcast-*/*/*.manifest'"
     batch -N2 --ntasks-per-node=1
@@ -121,26 +130,24 @@ test_pbcast_stage_takes_what_is_there_and_says_what_is_missing() {
     script "PATH=$bin:$SYSTEM_PATH; pbcast stage $bundle; echo status=\$?; pbcast stage -m pmi2 $bundle; pbcast stage -m /bin/mpirun-of-nobody $bundle"
     batch -N2 --ntasks-per-node=1
     expect_out status=3 && expect_count 3 "pbcast: error: " && expect_out "pbcast-stage-openmpi, which" &&
-        expect_out "pbcast-stage-mpich, which srun" && expect_out "cannot run /bin/mpirun-of-nobody" && no_own_store || return
-    set_up
+        expect_out "pbcast-stage-mpich, which srun" && expect_out "cannot run /bin/mpirun-of-nobody" && no_own_store
 }
 
 test_agents_started_by_mpirun_by_hand() {
     simple_bundle mine
-    cluster plugstack
+    without_plugin
     script "mpirun.openmpi --map-by ppr:1:node pbcast-stage-openmpi $bundle || exit
 srun --mpi=none -n2 --ntasks-per-node=1 sh -c 'ls -d /dev/shm/pbcast-*/*/*.manifest && rm -r /dev/shm/pbcast-*'
 mpirun.openmpi -n 4 pbcast-stage-openmpi $bundle; echo crowded=\$?
 mpirun.openmpi -n 2 --map-by ppr:1:node pbcast-stage-mpich $bundle; echo crossed=\$?"
     batch -N2 --ntasks-per-node=2
     expect_count 1 "pbcast: staged 1 bundle" && expect_count 2 ".manifest" && expect_out crowded=2 && expect_out "2 agents on one node" &&
-        expect_out crossed=2 && expect_out "do not understand each other" && no_own_store || return
-    set_up
+        expect_out crossed=2 && expect_out "do not understand each other" && no_own_store
 }
 
 test_mpirun_tells_what_failed_and_with_which_status() {
     local how
-    cluster plugstack
+    without_plugin
     simple_bundle broken 4
     truncate -s 3M "$file"
     for how in mpirun.openmpi mpiexec.hydra; do
@@ -148,13 +155,12 @@ test_mpirun_tells_what_failed_and_with_which_status() {
         batch -N3 --ntasks-per-node=1
         expect_out status=3 && expect_count 1 "pbcast: error: " && expect_out "bundle.tar" && no_own_store || return
     done
-    set_up
 }
 
-test_scancel_removes_what_mpirun_has_staged_and_keeps_jobs_apart() {
+test_pbcast_stage_removes_what_mpirun_has_staged_after_scancel_and_keeps_jobs_apart() {
     local job other
     simple_bundle mine
-    cluster plugstack
+    without_plugin
     script "$PREFIX/bin/pbcast stage -m mpirun.openmpi $bundle && touch $udir/staged-\$SLURM_JOB_ID; sleep 600"
     chmod 777 "$dir"
     job=$(as_user sbatch --parsable -N2 -w n1,n2 --ntasks-per-node=1 -o /dev/null "$script")
@@ -166,13 +172,12 @@ test_scancel_removes_what_mpirun_has_staged_and_keeps_jobs_apart() {
     ! cluster exec n2 sh -c "ls -d /dev/shm/pbcast-*/$job" >/dev/null 2>&1 || fail "the tree of the job that was cancelled is there" || return
     cluster exec n2 sh -c "ls -d /dev/shm/pbcast-*/$other/*.manifest" >/dev/null || fail "the other job's tree has gone" || return
     as_user scancel "$other"
-    no_own_store || return
-    set_up
+    no_own_store
 }
 
-test_the_example_job_without_the_plugin() {
+test_an_example_job_without_the_plugin() {
     local launch
-    cluster plugstack
+    without_plugin
     new_dir
     "$top/container/make-tier1" --small --no-verify "$dir/tier1.tar.zst" >/dev/null 2>&1 || fail "no bundle of Python" || return
     mkdir -p "$dir/mine/lib/python3/dist-packages" "$dir/app/helpers" # as Debian's Python has it
@@ -191,7 +196,6 @@ END
         batch --export="ALL,TIER1=$udir/tier1.tar.zst,PACKAGES=$udir/packages.tar.zst,APP=$udir/app,LAUNCH=$launch"
         expect_rc 0 && expect_count 4 "the application with the package on n" && expect_count 1 "pbcast: staged 3 bundles" && no_own_store || return
     done
-    set_up
 }
 
 main "$@"
