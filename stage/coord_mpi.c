@@ -109,7 +109,7 @@ static int await(struct mpi *m, enum phase wanted, enum phase until, unsigned se
     struct timespec end;
     int rc = 0;
 
-    clock_gettime(CLOCK_REALTIME, &end);
+    clock_gettime(CLOCK_MONOTONIC, &end);
     end.tv_sec += seconds;
     pthread_mutex_lock(&m->lock);
     if (m->phase < wanted) {
@@ -176,6 +176,7 @@ int pbc_coord_mpi(struct pbc_coord *c, uint32_t tasks, struct pbc_error *err)
     unsigned seconds = START_SECONDS + tasks / 50;
     struct mpi *m = calloc(1, sizeof(*m));
     sigset_t all, before;
+    pthread_condattr_t attr;
     pthread_t thread;
     int rc;
 
@@ -184,7 +185,10 @@ int pbc_coord_mpi(struct pbc_coord *c, uint32_t tasks, struct pbc_error *err)
     if (m == NULL)
         return pbc_fail(err, PBC_EXIT_FAILED, "no memory for MPI");
     pthread_mutex_init(&m->lock, NULL);
-    pthread_cond_init(&m->turned, NULL);
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&m->turned, &attr);
+    pthread_condattr_destroy(&attr);
     /* Signals are for the run, not for threads that MPI may leave behind. */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);

@@ -2,6 +2,7 @@
 #include "agent.h"
 #include "pack_dir.h"
 
+#include <mpi.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -12,10 +13,15 @@ static void forget_step_of_mpirun(void)
 {
     static const char *const step[] = {"SLURMD_NODENAME", "SLURM_STEP_NODELIST",
                                        "SLURM_STEP_TASKS_PER_NODE"};
-    const char *size = getenv("OMPI_COMM_WORLD_SIZE"); /* Open MPI */
+    /* Of this MPI's launcher alone: the job may have been started by another's. */
+#ifdef OPEN_MPI
+    const char *size = getenv("OMPI_COMM_WORLD_SIZE");
+#else
+    const char *size = getenv("MPI_LOCALNRANKS") != NULL /* Hydra, not srun --mpi=pmi2 */
+                           ? getenv("PMI_SIZE")
+                           : NULL;
+#endif
 
-    if (size == NULL && getenv("MPI_LOCALNRANKS") != NULL) /* Hydra, not srun --mpi=pmi2 */
-        size = getenv("PMI_SIZE");
     if (size == NULL)
         return;
     for (size_t i = 0; i < sizeof(step) / sizeof(step[0]); i++)

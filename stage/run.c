@@ -161,8 +161,11 @@ static int open_signals(struct pbc_error *err)
 
 /* One node speaks: the root, to which all errors go. Another does only when it could tell nobody:
  * there was no connection yet, or it is the root that was lost. */
-static void tell_user(const struct pbc_run *r)
+void pbc_run_tell_user(struct pbc_run *r)
 {
+    if (r->user_told)
+        return;
+    r->user_told = 1;
     if (r->rank != 0 && (r->aborted || r->parent.told || (r->orphaned && r->parent.rank != 0)))
         return;
     fprintf(stderr, "pbcast: %s: node %s: %s\n",
@@ -240,7 +243,7 @@ enum pbc_exit pbc_run(const struct pbc_run_conf *conf, struct pbc_coord *coord)
         pbc_run_loop(r);
     }
     if (r->failed) {
-        tell_user(r);
+        pbc_run_tell_user(r);
         code = r->error.code;
     } else if (r->rank == 0) {
         pbc_report_summary(r);

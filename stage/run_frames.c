@@ -51,7 +51,7 @@ int pbc_run_unpack(struct pbc_run *r, struct pbc_error *err)
     conf.rootfd = r->place.treefd;
     if (r->place.memory.levels > 0)
         conf.limits.memory = &r->place.memory;
-    conf.archives = r->check.bytes;
+    conf.archives = r->extends == 0 ? r->check.bytes : 0; /* of the others nobody has told */
     conf.own = pbc_run_own_memory(r);
     if (pbc_place_root(&r->place, r->check.set, conf.root, err) != 0)
         return -1;

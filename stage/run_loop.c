@@ -300,6 +300,8 @@ static int tell_failure(struct pbc_run *r)
 
 static int is_over(struct pbc_run *r, uint64_t now)
 {
+    if (r->failed && r->rank == 0)
+        pbc_run_tell_user(r); /* before the others end: a launcher may then end this one as well */
     if (r->failed)
         return tell_failure(r) || now >= r->give_up;
     if (r->phase != PBC_PHASE_END)

@@ -124,6 +124,7 @@ struct pbc_run {
     uint32_t told_progress;
 
     int failed;
+    int user_told;
     int aborted;  /* the parent said so: it knows, and others print */
     int orphaned; /* the parent was lost, nobody above hears us */
     struct pbc_error error;
@@ -226,6 +227,9 @@ void pbc_run_advance(struct pbc_run *r);
 
 /* Poll and serve until the run is over. */
 void pbc_run_loop(struct pbc_run *r);
+
+/* The error, on standard error, once. */
+void pbc_run_tell_user(struct pbc_run *r);
 
 /* What the root prints. */
 void pbc_report_progress(const struct pbc_run *r);

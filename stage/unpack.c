@@ -79,9 +79,13 @@ static uint64_t forecast(struct pbc_unpack *u, unsigned bundle, uint64_t taken)
     pthread_mutex_lock(&u->arrived.lock);
     waiting = (uint64_t)u->arrived.count * PBC_CHUNK_BYTES;
     pthread_mutex_unlock(&u->arrived.lock);
-    if (read > waiting && u->conf.archives > read - waiting)
-        need *= (double)u->conf.archives / (double)(read - waiting);
+    /* The first bytes say little of the rest. */
+    read = read > waiting ? read - waiting : 0;
+    if (read > u->conf.archives / 16 && u->conf.archives > read)
+        need *= (double)u->conf.archives / (double)read;
     pbc_writer_counts(u->writer, &count);
+    if (u->conf.base != NULL) /* it was there before, as links */
+        count.bytes -= u->conf.base->bytes < count.bytes ? u->conf.base->bytes : count.bytes;
     if (m->has_bytes && need < (double)m->bytes)
         need = (double)m->bytes;
     if (need < (double)count.bytes)
