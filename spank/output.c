@@ -88,13 +88,15 @@ static const char *after(const char *line, const char *prefix)
     return strncmp(line, prefix, len) == 0 ? line + len : NULL;
 }
 
-/* The text of an error that the plugin itself reported in the step ("slurmstepd-n3: error: pbcast:
- * ..."), NULL for any other line. */
+/* The text of an error that the plugin itself reported on a node of the step ("slurmstepd-n3:
+ * error: pbcast: ..."), NULL for any other line: what it says in the step's srun need not end the
+ * step. */
 static const char *hook_error(const char *line)
 {
     const char *mark = strstr(line, ": error: pbcast: ");
 
-    if (mark == NULL || memchr(line, ' ', (size_t)(mark - line)) != NULL)
+    if (mark == NULL || after(line, "slurmstepd") == NULL ||
+        memchr(line, ' ', (size_t)(mark - line)) != NULL)
         return NULL;
     return mark + strlen(": error: pbcast: ");
 }

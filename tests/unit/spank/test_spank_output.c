@@ -108,6 +108,7 @@ static void the_hook_on_a_node_speaks_too(void **state)
     (void)state;
     begin(&o, 1);
     feed(&o, "what: the user says: error: pbcast: no\n");
+    feed(&o, "srun: error: pbcast: listed 2 times in plugstack.conf\n");
     assert_string_equal(o.error, "");
     feed(&o, "slurmstepd-n2: error: pbcast: node n2: the store is a link\n");
     assert_string_equal(o.error, "node n2: the store is a link");
