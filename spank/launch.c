@@ -2,6 +2,7 @@
 
 #include "child.h"
 #include "meeting.h"
+#include "mpi_type.h"
 #include "options.h"
 #include "output.h"
 #include "tree.h"
@@ -251,7 +252,13 @@ static int signal_of(int status)
                                                                         : 0;
 }
 
-/* One step. 0 staged, 1 worth another try, -1 failed. */
+static int again(const struct pbc_output *out, struct pbc_error *err)
+{
+    pbc_fail(err, PBC_EXIT_AGAIN, "%s", out->why[0] != '\0' ? out->why : "no reason given");
+    return 1;
+}
+
+/* One step. 0 staged, 1 worth another try, -1 failed; err says why in the latter two. */
 static int attempt_step(const struct pbc_launch *l, const struct pbc_meeting *m, char **env,
                         unsigned attempt, unsigned seconds, struct pbc_error *err)
 {
@@ -279,11 +286,11 @@ static int attempt_step(const struct pbc_launch *l, const struct pbc_meeting *m,
     if (end == PBC_CHILD_EXITED && WIFEXITED(status) && WEXITSTATUS(status) == 0)
         return 0;
     if (out.again && !out.unstarted)
-        return 1;
+        return again(&out, err);
     if (out.error[0] != '\0')
         return pbc_fail(err, code_of(status), "%s", out.error);
     if (end == PBC_CHILD_EXITED && code_of(status) == PBC_EXIT_AGAIN && !out.unstarted)
-        return 1;
+        return again(&out, err);
 
     said = out.noise_len > 0 || l->verbose >= PBC_OUTPUT_ALL;
     pbc_output_noise(&out);
@@ -306,6 +313,24 @@ static int attempt_step(const struct pbc_launch *l, const struct pbc_meeting *m,
                     l->site->srun, WEXITSTATUS(status));
 }
 
+/* No try was enough; err has the last one's reason. */
+static int not_met(const struct pbc_launch *l, const struct pbc_meeting *m, struct pbc_error *err)
+{
+    char why[512];
+
+    snprintf(why, sizeof(why), "%.*s", (int)sizeof(why) - 1, err->text);
+    if (pbc_mpi_is_pmix(m->mpi))
+        return pbc_fail(err, PBC_EXIT_AGAIN,
+                        "Slurm lost the start-up exchange of the staging step on %s %d times "
+                        "(--mpi=%s): %s; run the job again, and if that does not help ask the "
+                        "administrator to look for \"Connection reject\" in slurmd's logs",
+                        l->nodes, PBC_LAUNCH_TRIES, m->mpi, why);
+    return pbc_fail(err, PBC_EXIT_AGAIN,
+                    "the agents of the staging step on %s did not meet in %d tries (--mpi=%s): %s; "
+                    "try a program of that MPI on these nodes, and tell the administrator",
+                    l->nodes, PBC_LAUNCH_TRIES, m->mpi, why);
+}
+
 int pbc_launch(const struct pbc_launch *l, struct pbc_error *err)
 {
     int64_t deadline = seconds_now() + l->site->timeout + GRACE_SECONDS;
@@ -320,21 +345,15 @@ int pbc_launch(const struct pbc_launch *l, struct pbc_error *err)
     for (unsigned i = 0; i < PBC_LAUNCH_TRIES && rc > 0; i++) {
         int64_t left = deadline - seconds_now();
 
-        if (left <= 0)
+        if (i > 0 && left <= 0)
             break;
         if (i > 0 && l->verbose >= 2)
-            dprintf(STDERR_FILENO,
-                    "pbcast: Slurm lost the start-up exchange; try %u of %d with a pause of %u "
-                    "ms\n",
+            dprintf(STDERR_FILENO, "pbcast: %s; try %u of %d with a pause of %u ms\n",
+                    pbc_mpi_is_pmix(meeting.mpi) ? "Slurm lost the start-up exchange"
+                                                 : "the nodes did not meet",
                     i + 1, PBC_LAUNCH_TRIES, pbc_launch_pause(l->count, i));
         rc = attempt_step(l, &meeting, env, i, (unsigned)left, err);
     }
     pbc_words_free(env);
-    if (rc > 0)
-        return pbc_fail(err, PBC_EXIT_AGAIN,
-                        "Slurm lost the start-up exchange of the staging step on %s %d times "
-                        "(--mpi=%s); run the job again, and if that does not help ask the "
-                        "administrator to look for \"Connection reject\" in slurmd's logs",
-                        l->nodes, PBC_LAUNCH_TRIES, meeting.mpi);
-    return rc;
+    return rc > 0 ? not_met(l, &meeting, err) : rc;
 }

@@ -133,6 +133,7 @@ static void take_line(struct pbc_output *o)
             show(o, "pbcast: also: ", text);
     } else if ((text = after(o->line, "pbcast: again: ")) != NULL) {
         o->again = o->error[0] == '\0';
+        snprintf(o->why, sizeof(o->why), "%s", text);
         if (o->verbose >= 2)
             show(o, "pbcast: again: ", text);
     } else if ((text = after(o->line, "pbcast: progress: ")) != NULL) {

@@ -26,7 +26,8 @@ struct pbc_output {
     size_t len;
     char error[PBC_ERROR_MAX]; /* text of the first error line; "" = none */
     int again;
-    int unstarted; /* some agent cannot run on its node: the others miss it in vain */
+    char why[PBC_ERROR_MAX]; /* text of the last line that asked for another try; "" = none */
+    int unstarted;           /* some agent cannot run on its node: the others miss it in vain */
     char noise[PBC_NOISE_MAX];
     size_t noise_len;
     size_t noise_lost; /* lines beyond the bound */

@@ -489,6 +489,25 @@ static void again_by_exit_code_until_it_is_enough(void **state)
     assert_non_null(strstr(said, "try 3 of 3 with a pause of 3000 ms"));
 }
 
+static void the_last_try_says_why(void **state)
+{
+    struct pbc_error err;
+
+    unlink(in(*state, "tries"));
+    srun_is(state, "echo x >>$dir/tries\n"
+                   "echo \"pbcast: again: node n$(wc -l <$dir/tries): not met\"; exit 6");
+    assert_int_equal(run(state, &err), -1);
+    assert_error(&err, PBC_EXIT_AGAIN, "Slurm lost", "node n3: not met", "Connection reject");
+    /* PMIx is not to blame where the nodes meet by MPI */
+    strcpy(site.mpi, "pmi2");
+    launch.verbose = 2;
+    assert_int_equal(run(state, &err), -1);
+    assert_error(&err, PBC_EXIT_AGAIN, "did not meet in 3 tries", "--mpi=pmi2", "node n6: not met");
+    assert_null(strstr(err.text, "Slurm"));
+    assert_null(strstr(err.text, "Connection reject"));
+    assert_null(strstr(said, "Slurm lost"));
+}
+
 /* ---- how the nodes meet ---- */
 
 #define OFFERS(list)                                                                               \
@@ -800,6 +819,7 @@ int main(void)
         cmocka_unit_test_setup(srun_is_missing, setup),
         cmocka_unit_test_setup(again_and_then_success, setup),
         cmocka_unit_test_setup(again_by_exit_code_until_it_is_enough, setup),
+        cmocka_unit_test_setup(the_last_try_says_why, setup),
         cmocka_unit_test_setup(slurm_is_asked_for_pmix, setup),
         cmocka_unit_test_setup(mpi_where_slurm_has_no_pmix, setup),
         cmocka_unit_test_setup(the_site_is_not_second_guessed, setup),
