@@ -176,6 +176,11 @@ char *pbc_slurm_step_nodes(uint32_t job, uint32_t step, uint32_t *ret_count)
     return nodes;
 }
 
+int pbc_slurm_no_such_step(void)
+{
+    return errno == ESLURM_INVALID_JOB_ID; /* a job's unknown step is answered with that, too */
+}
+
 /* The job to which slurmctld counts `job` as a component, else 0. -1 with errno. */
 static int het_leader(const job_info_msg_t *info, uint32_t job, uint32_t *ret)
 {

@@ -73,6 +73,10 @@ void pbc_slurm_info(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
  * with errno. */
 char *pbc_slurm_step_nodes(uint32_t job, uint32_t step, uint32_t *ret_count);
 
+/* 1 if errno after that is slurmctld's answer that there is no such step, 0 for any other failure.
+ */
+int pbc_slurm_no_such_step(void);
+
 /* A component of a heterogeneous job: a job of its own. */
 struct pbc_component {
     uint32_t job;
@@ -84,7 +88,7 @@ struct pbc_component {
  * Asks slurmctld. NULL with errno. */
 struct pbc_component *pbc_slurm_components(uint32_t job, size_t *ret_count);
 
-/* The words for errno after that: Slurm has numbers of its own. */
+/* The words for errno after these: Slurm has numbers of its own. */
 const char *pbc_slurm_reason(void);
 
 /* The partition of a job, which the caller frees. Asks slurmctld. NULL when it does not say. */

@@ -458,7 +458,7 @@ static int stage_components(const struct pbc_step *step, const struct pbc_compon
         nodes = pbc_slurm_step_nodes(part.job, part.step, &count);
         if (nodes != NULL)
             rc = stage_step(&part, &list[i], set, nodes, count, err);
-        else if (part.job == step->job)
+        else if (part.job == step->job || !pbc_slurm_no_such_step())
             rc = pbc_fail(err, PBC_EXIT_FAILED,
                           "cannot learn the nodes of step %u.%u from slurmctld: %s", part.job,
                           part.step, pbc_slurm_reason());

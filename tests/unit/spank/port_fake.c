@@ -1,5 +1,6 @@
 #include "port_fake.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -221,10 +222,16 @@ char *pbc_slurm_step_nodes(uint32_t job, uint32_t step, uint32_t *ret_count)
     assert_true(fake.parts > 0 || job == fake.step.job);
     assert_int_equal(step, fake.step.step);
     fake.asked++;
-    if (job == fake.no_part)
+    errno = job == fake.no_part ? ENOENT : ETIMEDOUT;
+    if (job == fake.no_part || job == fake.no_answer)
         return NULL;
     *ret_count = fake.count;
     return fake.nodes != NULL ? strdup(fake.nodes) : NULL;
+}
+
+int pbc_slurm_no_such_step(void)
+{
+    return errno == ENOENT;
 }
 
 struct pbc_component *pbc_slurm_components(uint32_t job, size_t *ret_count)

@@ -25,6 +25,7 @@ struct fake {
     struct pbc_component part[3]; /* of the job; none: no answer */
     size_t parts;
     uint32_t no_part;             /* the job of a component that has no part of the step */
+    uint32_t no_answer;           /* the job of a component for which slurmctld does not answer */
     int asked;                    /* how often slurmctld was */
     enum pbc_job_state state[16]; /* by job id */
     int registered;

@@ -136,6 +136,17 @@ static void components_of_a_job(void **state)
     }
 }
 
+static void no_such_step_is_told_from_no_answer(void **state)
+{
+    (void)state;
+    errno = ESLURM_INVALID_JOB_ID;
+    assert_true(pbc_slurm_no_such_step());
+    errno = ETIMEDOUT;
+    assert_false(pbc_slurm_no_such_step());
+    errno = SLURM_COMMUNICATIONS_CONNECTION_ERROR;
+    assert_false(pbc_slurm_no_such_step());
+}
+
 static void in_srun_the_user_is_who_runs_it(void **state)
 {
     struct pbc_step step;
@@ -219,6 +230,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(components_of_a_job, setup),
+        cmocka_unit_test_setup(no_such_step_is_told_from_no_answer, setup),
         cmocka_unit_test_setup(in_srun_the_user_is_who_runs_it, setup),
         cmocka_unit_test_setup(in_slurmstepd_it_is_who_slurm_says, setup),
         cmocka_unit_test_setup(special_steps_are_known_by_their_ids, setup),

@@ -438,6 +438,17 @@ static void every_component_is_staged(void **state)
     assert_log_lines(0);
 }
 
+/* It may have a part of the step, whose tasks would not find the set. */
+static void a_component_that_slurmctld_says_nothing_of_is_not_left_out(void **state)
+{
+    setenv("PBCAST_BUNDLE", in(*state, "a.tar.gz"), 1);
+    fake.no_answer = 8;
+    assert_int_equal(two_components(7), -1);
+    assert_int_equal(step.calls, 1);
+    assert_logged("cannot learn the nodes of step 8.0 from slurmctld");
+    assert_log_lines(1);
+}
+
 static void one_component_alone(void **state)
 {
     setenv("PBCAST_BUNDLE", in(*state, "a.tar.gz"), 1);
@@ -703,6 +714,7 @@ int main(void)
         cmocka_unit_test_setup(a_job_in_a_job_leaves_the_tree, setup),
         cmocka_unit_test_setup(none_leaves_the_tree, setup),
         cmocka_unit_test_setup(every_component_is_staged, setup),
+        cmocka_unit_test_setup(a_component_that_slurmctld_says_nothing_of_is_not_left_out, setup),
         cmocka_unit_test_setup(one_component_alone, setup),
         cmocka_unit_test_setup(components_share_one_set, setup),
         cmocka_unit_test_setup(directories_come_last, setup),
