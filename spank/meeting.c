@@ -58,7 +58,8 @@ static int choose(const struct pbc_launch *l, char **env, struct pbc_meeting *re
             "%s). The administrator can install Slurm's PMIx plugin, or set mpi= and "
             "mpi_agent= (pbcast.conf(5))",
             l->site->srun, offered);
-    if (!pbc_mpi_is_pmix(type) && access(l->site->mpi_agent, X_OK) < 0)
+    /* The agents run on nodes, which a client need not resemble. */
+    if (!l->in_client && !pbc_mpi_is_pmix(type) && access(l->site->mpi_agent, X_OK) < 0)
         return pbc_fail_errno(
             err, PBC_EXIT_REFUSED,
             "the nodes cannot meet: Slurm offers no PMIx (%s --mpi=list: %s), and "

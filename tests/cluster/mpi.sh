@@ -65,11 +65,12 @@ test_plugin_refuses_what_cannot_meet_and_one_node_meets_nobody() {
     simple_bundle alone
     with_plugin mpi_agent=/nowhere/pbcast-stage-mpich
     capture srun -N2 --pbcast-bundle="$bundle" echo ran
-    expect_failure && expect_no_line ran && expect_count 1 "error: pbcast: " && expect_out "Slurm offers no PMIx" &&
-        expect_out "/nowhere/pbcast-stage-mpich: No such file" && nothing_left || return
+    expect_failure && expect_no_line ran && expect_count 1 "error: pbcast: " && expect_out "execve(): /nowhere/pbcast-stage-mpich: No such file" &&
+        nothing_left || return
     script 'echo ran'
     batch -N2 --pbcast-bundle="$bundle"
-    expect_failure && expect_no_line ran && expect_out "Slurm offers no PMIx" && nothing_left || return
+    expect_failure && expect_no_line ran && expect_out "Slurm offers no PMIx" &&
+        expect_out "/nowhere/pbcast-stage-mpich: No such file" && nothing_left || return
     capture srun -N1 --pbcast-bundle="$bundle" --pbcast-verbose=2 hello
     expect_rc 0 && expect_count 1 "alone from" && expect_no "the nodes meet" && nothing_left
 }

@@ -579,6 +579,19 @@ static void nodes_that_cannot_meet(void **state)
     assert_string_equal(said, "");
 }
 
+/* pbcast-stage need not be installed where srun is called. */
+static void a_client_needs_no_agent(void **state)
+{
+    struct pbc_error err;
+
+    strcpy(site.mpi, "auto");
+    strcpy(site.mpi_agent, "/nowhere/pbcast-stage-mpich");
+    launch.in_client = 1;
+    srun_is(state, OFFERS("\\tnone\\n\\tpmi2\\n"));
+    assert_int_equal(run(state, &err), 0);
+    assert_non_null(strstr(said, " /nowhere/pbcast-stage-mpich --store"));
+}
+
 static void slurm_does_not_answer(void **state)
 {
     struct pbc_error err;
@@ -824,6 +837,7 @@ int main(void)
         cmocka_unit_test_setup(mpi_where_slurm_has_no_pmix, setup),
         cmocka_unit_test_setup(the_site_is_not_second_guessed, setup),
         cmocka_unit_test_setup(nodes_that_cannot_meet, setup),
+        cmocka_unit_test_setup(a_client_needs_no_agent, setup),
         cmocka_unit_test_setup(slurm_does_not_answer, setup),
         cmocka_unit_test_setup(child_inherits_nothing, setup),
         cmocka_unit_test_setup(other_children_are_left_alone, setup),
