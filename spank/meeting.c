@@ -9,7 +9,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define LIST_SECONDS 30 /* it asks nobody, and takes milliseconds */
+/* It takes milliseconds; without a slurm.conf here it asks slurmctld for one first. */
+#define LIST_SECONDS 30
 
 /* What Slurm offers, in out->noise. */
 static int ask_slurm(const struct pbc_launch *l, char **env, struct pbc_output *out,
@@ -19,10 +20,12 @@ static int ask_slurm(const struct pbc_launch *l, char **env, struct pbc_output *
     char *argv[] = {srun, list, NULL};
     struct pbc_child child = {.argv = argv,
                               .envp = env,
-                              .seconds = LIST_SECONDS,
+                              .seconds =
+                                  l->site->timeout < LIST_SECONDS ? l->site->timeout : LIST_SECONDS,
                               .catch_signals = l->in_client,
                               .output = out};
     enum pbc_child_end end = PBC_CHILD_EXITED;
+    const char *reason;
     int status = 0;
 
     memcpy(srun, l->site->srun, sizeof(srun));
@@ -33,11 +36,19 @@ static int ask_slurm(const struct pbc_launch *l, char **env, struct pbc_output *
         '\0';
     if (end == PBC_CHILD_INTERRUPTED)
         return pbc_fail(err, PBC_EXIT_FAILED, "staging was interrupted");
-    if (end != PBC_CHILD_EXITED || !WIFEXITED(status) || WEXITSTATUS(status) != 0)
+    if (end == PBC_CHILD_TIMEOUT)
         return pbc_fail(err, PBC_EXIT_FAILED,
-                        "\"%s --mpi=list\", which tells how the nodes can meet, failed: %.200s",
-                        srun, out->noise_len > 0 ? out->noise : "it said nothing");
-    return 0;
+                        "\"%s --mpi=list\", which tells how the nodes can meet, did not answer "
+                        "within %u s",
+                        srun, child.seconds);
+    if (end == PBC_CHILD_EXITED && WIFEXITED(status) && WEXITSTATUS(status) == 0)
+        return 0;
+    reason = out->noise[0] != '\0'   ? out->noise
+             : out->error[0] != '\0' ? out->error
+                                     : "it said nothing";
+    return pbc_fail(err, PBC_EXIT_FAILED,
+                    "\"%s --mpi=list\", which tells how the nodes can meet, failed: %.*s", srun,
+                    (int)strcspn(reason, "\n"), reason);
 }
 
 static int choose(const struct pbc_launch *l, char **env, struct pbc_meeting *ret,

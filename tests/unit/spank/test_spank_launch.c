@@ -597,9 +597,13 @@ static void slurm_does_not_answer(void **state)
     struct pbc_error err;
 
     strcpy(site.mpi, "auto");
-    srun_is(state, "echo 'srun: fatal: no configuration' >&2; exit 1");
+    srun_is(state, "echo 'srun: fatal: no configuration' >&2; echo more >&2; exit 1");
     assert_int_equal(run(state, &err), -1);
-    assert_error(&err, PBC_EXIT_FAILED, "--mpi=list", "srun: fatal: no configuration");
+    assert_error(&err, PBC_EXIT_FAILED, "--mpi=list", "failed: srun: fatal: no configuration");
+    assert_null(strstr(err.text, "more"));
+    srun_is(state, "echo 'slurmstepd: error: pbcast: no store' >&2; exit 1");
+    assert_int_equal(run(state, &err), -1);
+    assert_error(&err, PBC_EXIT_FAILED, "--mpi=list", "failed: no store");
     srun_is(state, "kill -9 $$");
     assert_int_equal(run(state, &err), -1);
     assert_error(&err, PBC_EXIT_FAILED, "it said nothing");
@@ -609,6 +613,10 @@ static void slurm_does_not_answer(void **state)
     srun_is(state, "yes | head -c 100000; exit 0"); /* more than is kept */
     assert_int_equal(run(state, &err), -1);
     assert_error(&err, PBC_EXIT_REFUSED, "y, y, y");
+    site.timeout = 1;
+    srun_is(state, "exec sleep 60");
+    assert_int_equal(run(state, &err), -1);
+    assert_error(&err, PBC_EXIT_FAILED, "--mpi=list", "did not answer within 1 s");
 }
 
 /* ---- the child ---- */
