@@ -2,7 +2,6 @@
 
 #include "child.h"
 #include "meeting.h"
-#include "mpi_type.h"
 #include "options.h"
 #include "output.h"
 #include "tree.h"

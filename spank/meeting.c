@@ -1,7 +1,6 @@
 #include "meeting.h"
 
 #include "child.h"
-#include "mpi_type.h"
 #include "output.h"
 
 #include <stdio.h>
@@ -55,14 +54,12 @@ static int choose(const struct pbc_launch *l, char **env, struct pbc_meeting *re
                   struct pbc_error *err)
 {
     struct pbc_output out;
-    const char *type;
     char offered[256];
 
     if (ask_slurm(l, env, &out, err) < 0)
         return -1;
     pbc_mpi_offered(out.noise, offered, sizeof(offered));
-    type = pbc_mpi_choose(out.noise);
-    if (type == NULL)
+    if (pbc_mpi_choose(out.noise, ret->mpi) < 0)
         return pbc_fail(
             err, PBC_EXIT_REFUSED,
             "the nodes cannot meet: Slurm offers neither PMIx nor PMI-2 (%s --mpi=list: "
@@ -70,14 +67,13 @@ static int choose(const struct pbc_launch *l, char **env, struct pbc_meeting *re
             "mpi_agent= (pbcast.conf(5))",
             l->site->srun, offered);
     /* The agents run on nodes, which a client need not resemble. */
-    if (!l->in_client && !pbc_mpi_is_pmix(type) && access(l->site->mpi_agent, X_OK) < 0)
+    if (!l->in_client && !pbc_mpi_is_pmix(ret->mpi) && access(l->site->mpi_agent, X_OK) < 0)
         return pbc_fail_errno(
             err, PBC_EXIT_REFUSED,
             "the nodes cannot meet: Slurm offers no PMIx (%s --mpi=list: %s), and "
             "the agent for --mpi=%s is not there (the administrator can install "
             "either, pbcast.conf(5)): %s",
-            l->site->srun, offered, type, l->site->mpi_agent);
-    strcpy(ret->mpi, type);
+            l->site->srun, offered, ret->mpi, l->site->mpi_agent);
     return 0;
 }
 

@@ -3,10 +3,11 @@
 #define PBC_MEETING_H
 
 #include "launch.h"
+#include "mpi_type.h"
 
 struct pbc_meeting {
-    char mpi[32];      /* for srun's --mpi */
-    const char *agent; /* of the site */
+    char mpi[PBC_MPI_TYPE_MAX]; /* for srun's --mpi */
+    const char *agent;          /* of the site */
 };
 
 /* As the site says; where it leaves it open (mpi=auto), by what `srun --mpi=list` offers, which is

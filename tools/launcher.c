@@ -97,17 +97,17 @@ static int look(struct pbc_launcher *l, struct pbc_error *err)
     char srun[] = "srun", list[] = "--mpi=list";
     char *argv[] = {srun, list, NULL};
     char *text = pbc_child_output(argv, NULL, OUTPUT_MAX, "its MPI types", NULL, err);
-    const char *type;
-    char offered[256];
+    char type[PBC_MPI_TYPE_MAX], offered[256];
+    int found;
 
     if (text == NULL)
         return -1;
-    type = pbc_mpi_choose(text);
+    found = pbc_mpi_choose(text, type) == 0;
     pbc_mpi_offered(text, offered, sizeof(offered));
     free(text);
-    if (type != NULL && with_srun(l, type, err) == 0)
+    if (found && with_srun(l, type, err) == 0)
         return 0;
-    if (type != NULL && pbc_mpi_is_pmix(type))
+    if (found && pbc_mpi_is_pmix(type))
         return -1;
     memset(l, 0, sizeof(*l));
     if (in_path("mpirun", l->program) == 0)

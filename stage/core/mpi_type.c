@@ -41,11 +41,36 @@ int pbc_mpi_is_pmix(const char *type)
     return strcmp(type, "pmix") == 0 || strncmp(type, "pmix_", 5) == 0;
 }
 
-const char *pbc_mpi_choose(const char *list)
+/* Where the site has plugins of some versions and none that is called pmix alone. */
+static int first_version(const char *list, char ret[PBC_MPI_TYPE_MAX])
 {
-    if (offers(list, "pmix"))
-        return "pmix";
-    return offers(list, "pmi2") ? "pmi2" : NULL;
+    static const char mark[] = "pmix plugin versions available:";
+    const char *word = strstr(list, mark);
+    size_t digits, len;
+
+    if (word == NULL)
+        return -1;
+    word += sizeof(mark) - 1;
+    word += strspn(word, BLANKS);
+    len = strcspn(word, BLANKS ",\n");
+    digits = strncmp(word, "pmix_v", 6) == 0 ? strspn(word + 6, "0123456789") : 0;
+    if (digits == 0 || len != 6 + digits || len >= PBC_MPI_TYPE_MAX)
+        return -1;
+    memcpy(ret, word, len);
+    ret[len] = '\0';
+    return 0;
+}
+
+int pbc_mpi_choose(const char *list, char ret[PBC_MPI_TYPE_MAX])
+{
+    if (offers(list, "pmix")) {
+        strcpy(ret, "pmix");
+        return 0;
+    }
+    if (first_version(list, ret) == 0)
+        return 0;
+    strcpy(ret, "pmi2");
+    return offers(list, "pmi2") ? 0 : -1;
 }
 
 void pbc_mpi_offered(const char *list, char *ret, size_t size)

@@ -8,19 +8,21 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     char *text = malloc(size + 1);
-    const char *type;
-    char offered[64];
+    char type[PBC_MPI_TYPE_MAX], offered[64];
+    int found;
 
     if (text == NULL)
         return 0;
     memcpy(text, data, size);
     text[size] = '\0';
-    type = pbc_mpi_choose(text);
-    CLAIM(type == NULL || (strstr(text, type) != NULL && strlen(type) < 32));
+    memset(type, 0x5a, sizeof(type));
+    found = pbc_mpi_choose(text, type) == 0;
+    CLAIM(!found || (memchr(type, '\0', sizeof(type)) != NULL && strstr(text, type) != NULL));
     memset(offered, 0x5a, sizeof(offered));
     pbc_mpi_offered(text, offered, sizeof(offered));
     CLAIM(memchr(offered, '\0', sizeof(offered)) != NULL && offered[0] != '\0');
-    CLAIM(type == NULL || strcmp(offered, "nothing") != 0 || strlen(text) >= sizeof(offered));
+    CLAIM(!found || strncmp(type, "pmix_v", 6) == 0 || strcmp(offered, "nothing") != 0 ||
+          strlen(text) >= sizeof(offered));
     free(text);
     return 0;
 }
