@@ -255,6 +255,15 @@ static int of_job(struct request *q)
                : -1;
 }
 
+/* A step from the script of a heterogeneous job reaches the first component's nodes alone. Another
+ * job that was submitted in one has its variables. */
+static int is_heterogeneous(void)
+{
+    const char *job = getenv("SLURM_JOB_ID"), *first = getenv("SLURM_JOB_ID_HET_GROUP_0");
+
+    return getenv("SLURM_HET_SIZE") != NULL && first != NULL && strcmp(job, first) == 0;
+}
+
 int pbc_cmd_stage(int argc, char *argv[])
 {
     struct request q = {.verbose = "1"};
@@ -290,6 +299,15 @@ int pbc_cmd_stage(int argc, char *argv[])
                                            "SLURM_JOB_NUM_NODES)");
     if (q.watch)
         return watch(&q);
+    if (is_heterogeneous()) {
+        pbc_fail(
+            &err, PBC_EXIT_REFUSED,
+            "job %lu is heterogeneous, and this would stage on the nodes of its first component "
+            "only: use the plugin (--pbcast-bundle), or start pbcast-stage(1) in each component "
+            "(srun --het-group=N)",
+            q.job);
+        return pbc_complain(&err);
+    }
     q.bundle = argv + optind;
     q.count = argc - optind;
     find_self(&q);

@@ -59,6 +59,25 @@ mistaken() {
     mistaken bundle nosuch
 }
 
+# in_job: as in the script of job 7 on two nodes, with programs of $PWD/bin that start what they name.
+in_job() {
+    export SLURM_JOB_ID=7 SLURM_JOB_NUM_NODES=2 PATH=$PWD/bin:$PATH
+    mkdir bin
+    : >bin/pbcast-stage-mpich
+    chmod +x bin/pbcast-stage-mpich
+}
+
+@test "stage refuses what would stage on some of the nodes" {
+    in_job
+    export SLURM_HET_SIZE=2 SLURM_JOB_ID_HET_GROUP_0=7
+    pbcast stage -k -m no-such/mpiexec b.tar.zst
+    refused "job 7 is heterogeneous"
+    # a job that was submitted in one
+    SLURM_JOB_ID_HET_GROUP_0=6
+    pbcast stage -k -m no-such/mpiexec b.tar.zst
+    refused "cannot run no-such/mpiexec"
+}
+
 @test "a file of which nothing can be made" {
     local command
     printf 'no archive\n' >'a $(touch pwned)'
