@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #define OUTPUT_MAX 65536
@@ -123,6 +124,10 @@ int pbc_launcher_choose(const char *wanted, unsigned long nodes, struct pbc_laun
                         struct pbc_error *err)
 {
     memset(ret, 0, sizeof(*ret));
+    if (wanted != NULL &&
+        strcasecmp(wanted, "list") == 0) /* srun would start nothing, and end well */
+        return pbc_fail(err, PBC_EXIT_USAGE,
+                        "--mpi list: no type of srun's; srun --mpi=list tells which there are");
     if (nodes == 1)
         return need_agent(ret, "pbcast-stage", err);
     if (wanted == NULL || strcmp(wanted, PBC_MPI_AUTO) == 0)

@@ -118,6 +118,16 @@ static void what_is_missing_is_named(void **state)
     assert_error(&err, PBC_EXIT_REFUSED, "failed (status 1)");
 }
 
+static void what_starts_no_agent_is_refused(void **state)
+{
+    program(state, "srun", WITH_PMIX);
+    for (unsigned long nodes = 1; nodes <= 2; nodes++) {
+        assert_int_equal(choose("list", nodes), -1);
+        assert_error(&err, PBC_EXIT_USAGE, "--mpi list: no type");
+        assert_int_equal(choose("LIST", nodes), -1);
+    }
+}
+
 static void a_word_that_is_too_long_is_refused(void **state)
 {
     static char path[2 * PBC_PATH_MAX];
@@ -139,6 +149,7 @@ int main(void)
         cmocka_unit_test_setup(then_srun_with_pmi2_and_then_mpirun, setup),
         cmocka_unit_test_setup(what_is_asked_for_counts, setup),
         cmocka_unit_test_setup(what_is_missing_is_named, setup),
+        cmocka_unit_test_setup(what_starts_no_agent_is_refused, setup),
         cmocka_unit_test_setup(a_word_that_is_too_long_is_refused, setup),
     };
 
