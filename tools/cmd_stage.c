@@ -193,7 +193,9 @@ static int stage(const struct request *q, unsigned attempt, struct pbc_error *er
         if (errno != EINTR)
             return pbc_fail_errno(err, PBC_EXIT_FAILED, "waiting for the staging step");
     }
-    return WIFEXITED(status) ? WEXITSTATUS(status) : PBC_EXIT_FAILED;
+    /* Hydra's mpiexec ORs what the agents end with, and launchers have statuses of their own. */
+    return WIFEXITED(status) && WEXITSTATUS(status) <= PBC_EXIT_AGAIN ? WEXITSTATUS(status)
+                                                                      : PBC_EXIT_FAILED;
 }
 
 /* A step that waits for the job's end. Slurm ends it with SIGTERM, after the script as well as on

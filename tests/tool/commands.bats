@@ -78,6 +78,17 @@ in_job() {
     refused "cannot run no-such/mpiexec"
 }
 
+@test "stage ends with a status of the agents whatever their launcher makes of it" {
+    local ends
+    in_job
+    for ends in 0:0 4:4 5:5 7:1 143:1; do
+        printf '#!/bin/sh\n[ "$1" != --version ] || exec echo HYDRA\nexit %s\n' "${ends%:*}" >bin/mpiexec
+        chmod +x bin/mpiexec
+        pbcast stage -k -m mpiexec b.tar.zst
+        [[ $status == "${ends#*:}" ]] || said "exit status ${ends#*:} for ${ends%:*}"
+    done
+}
+
 @test "a file of which nothing can be made" {
     local command
     printf 'no archive\n' >'a $(touch pwned)'
