@@ -178,7 +178,9 @@ char *pbc_slurm_step_nodes(uint32_t job, uint32_t step, uint32_t *ret_count)
 
 int pbc_slurm_no_such_step(void)
 {
-    return errno == ESLURM_INVALID_JOB_ID; /* a job's unknown step is answered with that, too */
+    /* The first is the answer for an unknown step of a known job, too; a component that was
+     * cancelled has ended before the others. */
+    return errno == ESLURM_INVALID_JOB_ID || errno == ESLURM_ALREADY_DONE;
 }
 
 /* The job to which slurmctld counts `job` as a component, else 0. -1 with errno. */

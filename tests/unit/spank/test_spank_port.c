@@ -141,6 +141,8 @@ static void no_such_step_is_told_from_no_answer(void **state)
     (void)state;
     errno = ESLURM_INVALID_JOB_ID;
     assert_true(pbc_slurm_no_such_step());
+    errno = ESLURM_ALREADY_DONE;
+    assert_true(pbc_slurm_no_such_step());
     errno = ETIMEDOUT;
     assert_false(pbc_slurm_no_such_step());
     errno = SLURM_COMMUNICATIONS_CONNECTION_ERROR;
