@@ -19,6 +19,7 @@ struct pbc_pool;
 struct pbc_chunk {
     struct pbc_pool *pool; /* NULL for pbc_chunk_small */
     struct pbc_chunk *next_free;
+    uint8_t *slab; /* the pool's: memory that is freed with this chunk, or NULL */
     atomic_uint refs;
     struct pbc_frame frame;
     uint8_t header[PBC_FRAME_HEADER]; /* `frame` encoded, ready to be sent */
@@ -26,7 +27,8 @@ struct pbc_chunk {
 };
 
 /* A pool whose descriptor (pbc_pool_fd, an eventfd) becomes readable when a chunk is given back
- * after pbc_pool_try had none. Buffers are allocated when first needed. NULL without memory. */
+ * after pbc_pool_try had none. Buffers are allocated when first needed, 2 MiB at a time. NULL
+ * without memory. */
 struct pbc_pool *pbc_pool_new(unsigned count, size_t size);
 int pbc_pool_fd(const struct pbc_pool *pool);
 /* A chunk with one reference, or NULL if none is free (or no memory is left). */
