@@ -7,20 +7,29 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+/* How many agents mpirun has started, NULL if it was not mpirun. The variables of another MPI's
+ * launcher count if there are none of this one's: MPI_Init will then find that something is wrong.
+ * Else they are of who has started the job script. */
+static const char *size_by_mpirun(void)
+{
+    const char *openmpi = getenv("OMPI_COMM_WORLD_SIZE");
+    const char *pmi = getenv("PMI_SIZE");
+    const char *hydra = getenv("MPI_LOCALNRANKS") != NULL ? pmi : NULL;
+
+#ifdef OPEN_MPI
+    return openmpi != NULL ? openmpi : hydra;
+#else
+    return pmi != NULL ? hydra : openmpi; /* without the rest of Hydra's it is srun --mpi=pmi2 */
+#endif
+}
+
 /* mpirun's processes have the variables of its own node, or of the step of its daemons. What is
  * said there of a step is not about the agents. */
 static void forget_step_of_mpirun(void)
 {
     static const char *const step[] = {"SLURMD_NODENAME", "SLURM_STEP_NODELIST",
                                        "SLURM_STEP_TASKS_PER_NODE"};
-    /* Of this MPI's launcher alone: the job may have been started by another's. */
-#ifdef OPEN_MPI
-    const char *size = getenv("OMPI_COMM_WORLD_SIZE");
-#else
-    const char *size = getenv("MPI_LOCALNRANKS") != NULL /* Hydra, not srun --mpi=pmi2 */
-                           ? getenv("PMI_SIZE")
-                           : NULL;
-#endif
+    const char *size = size_by_mpirun();
 
     if (size == NULL)
         return;
