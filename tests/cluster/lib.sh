@@ -74,6 +74,15 @@ nothing_left() {
         [[ -z $left ]] || fail "still runs on $node: $left" || return 1
     done
 }
+# Nothing of the user's in any node's memory, which nothing but the job's end has removed.
+no_own_store() {
+    local node left
+    idle || return 1
+    for node in $(node_list); do
+        left=$(cluster exec "$node" sh -c 'ls -d /dev/shm/pbcast-* 2>/dev/null; pgrep -fa "stage [-]-watch|[p]bcast-stage"')
+        [[ -z $left ]] || fail "left on $node: $left" || return 1
+    done
+}
 
 # plugstack WORD...: the plugin with these site keys.
 plugstack() { cluster plugstack "required $PLUGIN $*"; }

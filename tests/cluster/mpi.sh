@@ -25,15 +25,6 @@ programs() {
     for name in "$@"; do cp "$PREFIX/bin/$name" "$bin/" || return; done
     bin=/shared/${bin##*/}
 }
-# Nothing of the user's in any node's memory, which nothing but the job's end has removed.
-no_own_store() {
-    local node left
-    idle || return 1
-    for node in $(node_list); do
-        left=$(cluster exec "$node" sh -c 'ls -d /dev/shm/pbcast-* 2>/dev/null; pgrep -fa "stage [-]-watch|[p]bcast-stage"')
-        [[ -z $left ]] || fail "left on $node: $left" || return 1
-    done
-}
 # stage_and_use HOW: $script stages $bundle that way and runs what is in it on each node.
 stage_and_use() {
     script "$PREFIX/bin/pbcast stage --mpi $1 --verbose 2 $bundle || exit

@@ -452,16 +452,6 @@ test_another_profile_than_the_bundles() {
 
 # ---- without the plugin ----
 
-# Nothing of the user's in any node's memory.
-no_own_store() {
-    local node left
-    idle || return 1
-    for node in $(node_list); do
-        left=$(cluster exec "$node" sh -c 'ls -d /dev/shm/pbcast-* 2>/dev/null; pgrep -f "stage [-]-watch"')
-        [[ -z $left ]] || fail "left on $node: $left" || return 1
-    done
-}
-
 test_pbcast_stage_stages_without_the_plugin_and_removes_at_the_end() {
     simple_bundle mine
     cluster plugstack
