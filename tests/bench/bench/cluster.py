@@ -139,6 +139,23 @@ class Cluster:
             return Meter.since(then, meter.read()), "timeout", text
         return Meter.since(then, meter.read()), child.returncode, text
 
+    def step_alone(self, meter, name, mpi, command, lost, tries):
+        """A step over all nodes in an allocation of its own, with empty stores: (measured, what it
+        printed). One whose start Slurm has lost is repeated, and counted in lost[name]."""
+        for _ in range(tries):
+            job = self.allocate()
+            try:
+                got, status, text = self.timed(meter, step(job, self.nodes, mpi, *command))
+            finally:
+                self.release(job)
+                self.purge()
+            if status == 0:
+                return got, text
+            lost[name] = lost.get(name, 0) + 1
+            if not start_lost(status, text):
+                raise Failure(f"{name}: exit status {status}\n{text}")
+        raise Failure(f"{name}: start-up lost {tries} times")
+
 
 def step(job, nodes, mpi, *cmd):
     """A step with a task on each node of a job."""

@@ -5,8 +5,8 @@ import re
 import time
 
 from . import report
-from .base import WORK, Failure, Meter, say
-from .cluster import Cluster, stage_phases, start_lost, step
+from .base import WORK, Meter, say
+from .cluster import Cluster, stage_phases
 from .programs import random_archive
 from .report import figure, median
 
@@ -21,24 +21,13 @@ def attempt(ctx, cluster, meter, way, offered, lost):
     mpi, name = WAYS[way]
     command = ([ctx.programs.own(name), offered] if way == "transport" else
                [ctx.programs.agent.replace("pbcast-stage", name), "--verbose", "2", offered])
-    for _ in range(5):
-        job = cluster.allocate()
-        try:
-            got, status, text = cluster.timed(meter, step(job, cluster.nodes, mpi, *command))
-        finally:
-            cluster.release(job)
-            cluster.purge()
-        if status == 0:
-            if way == "transport":
-                got["moved"] = float(re.search(r"mpi_bcast: ([\d.]+) s", text).group(1))
-            else:
-                phases = stage_phases(text)
-                got.update(moved=phases["total"] - phases["start"], start=phases["start"])
-            return got
-        lost[way] = lost.get(way, 0) + 1
-        if not start_lost(status, text):
-            raise Failure(f"{way}: exit status {status}\n{text}")
-    raise Failure(f"{way}: start-up lost five times")
+    got, text = cluster.step_alone(meter, way, mpi, command, lost, 5)
+    if way == "transport":
+        got["moved"] = float(re.search(r"mpi_bcast: ([\d.]+) s", text).group(1))
+    else:
+        phases = stage_phases(text)
+        got.update(moved=phases["total"] - phases["start"], start=phases["start"])
+    return got
 
 
 def measure(ctx, data, keep):

@@ -6,7 +6,7 @@ import time
 
 from . import report
 from .base import WORK, Failure, Meter, say
-from .cluster import Cluster, start_lost, step
+from .cluster import Cluster
 from .programs import random_archive
 from .report import Bar, figure, median, ratio
 
@@ -32,21 +32,9 @@ done
 
 def measure_step(ctx, cluster, meter, name, offered, failures):
     """One step in an allocation of its own; the stores are empty."""
-    for _ in range(8):
-        job = cluster.allocate()
-        command = ([ctx.programs.own("pmix_step")] if name == "pmix_step" else
-                   [ctx.programs.agent, "--verbose", "2", offered])
-        try:
-            got, status, text = cluster.timed(meter, step(job, cluster.nodes, "pmix", *command))
-        finally:
-            cluster.release(job)
-            cluster.purge()
-        if status == 0:
-            return got
-        failures[name] = failures.get(name, 0) + 1
-        if not start_lost(status, text):
-            raise Failure(f"{name}: exit status {status}\n{text}")
-    raise Failure(f"{name}: start-up lost eight times")
+    command = ([ctx.programs.own("pmix_step")] if name == "pmix_step" else
+               [ctx.programs.agent, "--verbose", "2", offered])
+    return cluster.step_alone(meter, name, "pmix", command, failures, 8)[0]
 
 
 def measure_later(cluster, offered, rounds):
