@@ -385,9 +385,7 @@ int pbc_feed_frame(struct pbc_run *r, struct pbc_peer *p, const struct pbc_chunk
 void pbc_feed_lost(struct pbc_run *r, struct pbc_peer *p, const struct pbc_error *why)
 {
     int is_from = p == &r->feeding.from;
-    int over = is_from ? r->done_seen
-                       : p->moved || (r->done_seen && p->claimed && !pbc_conn_pending(p->conn));
-    struct pbc_error err;
+    int over = is_from ? r->done_seen : p->moved;
 
     if (is_from && pbc_peer_redials(p))
         return;
@@ -400,11 +398,8 @@ void pbc_feed_lost(struct pbc_run *r, struct pbc_peer *p, const struct pbc_error
         pbc_fail(&r->feeding.lost, PBC_EXIT_PEER,
                  "lost the connection to %s, which sends to it (%s)", p->node, why->text);
         r->feeding.lost_at = pbc_now_ms();
-    } else {
-        pbc_fail(&err, PBC_EXIT_PEER, "its agent has left %s, which sends to it (%s)",
-                 r->conf->node, why->text);
-        pbc_run_fail(r, p->node, &err);
     }
+    /* Of one that was fed, its parent tells why it has gone; or it does, if it has not. */
 }
 
 void pbc_feed_look(struct pbc_run *r, uint64_t now)

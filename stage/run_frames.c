@@ -226,8 +226,8 @@ static int from_above(struct pbc_run *r, struct pbc_peer *p, struct pbc_chunk *c
     default: /* ABORT */
         rc = pbc_failed_decode(c->data, c->frame.length, &failed, err);
         pbc_chunk_unref(c);
-        if (rc == 0) {
-            r->aborted = 1;
+        if (rc == 0) { /* of one who only feeds this node the parent need not know yet */
+            r->aborted |= p == &r->parent;
             pbc_run_fail(r, failed.node, &failed.error);
         }
         return rc;

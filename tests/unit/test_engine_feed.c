@@ -117,6 +117,25 @@ static void a_node_killed_while_it_is_gone_round_is_named(void **state)
     proxy_free(p);
 }
 
+/* Those that are gone round hear of it from two nodes, whichever is first. */
+static void a_run_stopped_while_a_node_is_gone_round_ends_alike_on_all(void **state)
+{
+    struct nodes *n = *state;
+    struct proxy *p = proxy_new(0, 3 << 20);
+    struct run_options o = {.bundles = {make_large_bundle(n, "large.tar", 96)}, .odd = 2, .via = p};
+    struct run r;
+
+    run_start(n, &r, 6, &o);
+    proxy_to(p, r.meet, 1);
+    run_wait_unpacking(&r, 5);
+    sleep(1);
+    kill(r.pid[0], SIGTERM);
+    run_wait(&r, 60);
+    assert_run(&r, PBC_EXIT_FAILED, "stopped by signal");
+    assert_nothing_staged(n, 6);
+    proxy_free(p);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, nodes_setup, nodes_teardown)
 
 int main(void)
@@ -126,6 +145,7 @@ int main(void)
         TEST(a_slow_last_node_is_left_alone),
         TEST(many_bundles_arrive_whole_whoever_is_slow),
         TEST(a_node_killed_while_it_is_gone_round_is_named),
+        TEST(a_run_stopped_while_a_node_is_gone_round_ends_alike_on_all),
     };
 
     if (sodium_init() < 0)
