@@ -1,17 +1,11 @@
-/* elf_needs.h - what an ELF file (System V ABI, gABI 4.1, chapters 4 and 5) says of the libraries
- * that it needs: program headers and the dynamic section, nothing else.
- *
- * A parser of our own, because files come from archives of other people: every offset is checked
- * against the file, and numbers have limits. libelf would map and convert far more than these.
- */
+/* elf_needs.h - what an ELF file says of the libraries that it needs. */
 #ifndef PBC_ELF_NEEDS_H
 #define PBC_ELF_NEEDS_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-#define PBC_ELF_NEEDED_MAX  512  /* libraries of one file */
-#define PBC_ELF_DYNAMIC_MAX 8192 /* entries of the dynamic section that are looked at */
+#define PBC_ELF_NEEDED_MAX 512 /* libraries of one file */
 
 struct pbc_elf {
     uint16_t machine; /* e_machine: EM_X86_64 and so on */

@@ -5,7 +5,7 @@
 #include "frames.h"
 #include "path.h"
 #include "reader.h"
-#include "shebang.h"
+#include "script.h"
 #include "unpack_pipe.h"
 
 #include <errno.h>

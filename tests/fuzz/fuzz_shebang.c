@@ -1,7 +1,7 @@
 /* The first bytes of a script. */
 #include "fuzz.h"
 
-#include "shebang.h"
+#include "script.h"
 
 #include <string.h>
 

@@ -1,0 +1,20 @@
+/* script.h - scripts that begin with the absolute path of an interpreter. */
+#ifndef PBC_SCRIPT_H
+#define PBC_SCRIPT_H
+
+#include <stddef.h>
+
+#define PBC_SHEBANG_MAX 4096 /* bytes at a script's start that are looked at */
+
+/* The interpreter of a script by its first bytes, and what follows in its line:
+ * "/opt/py/bin/python3" and "-E". The form that pip writes for long paths, which goes through
+ * /bin/sh, is understood. `skip` is how many bytes of the script say this, newline included. 1; 0
+ * for what is no script of an absolute path, or whose first line is longer than the buffers. */
+struct pbc_shebang {
+    char path[1024];
+    char args[256];
+    size_t skip;
+};
+int pbc_shebang_parse(const void *head, size_t len, struct pbc_shebang *ret);
+
+#endif
