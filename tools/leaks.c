@@ -2,6 +2,7 @@
 
 #include "path.h"
 #include "runpath.h"
+#include "script.h"
 #include "text.h"
 
 #include <search.h>
@@ -10,6 +11,7 @@
 
 #define SOME          5 /* files of each cause, without all names */
 #define VARIABLE_SIZE 64
+#define SCRIPTS_MAX   5 /* one behind the other, as the kernel has it: execve(2) */
 
 struct file {
     char *path;
@@ -19,6 +21,7 @@ struct file {
     unsigned long opened;
     unsigned long missed; /* looked for in vain */
     unsigned long asked;  /* stat and the like */
+    bool interpreter;     /* the kernel started it for a script */
 };
 
 struct pbc_leaks {
@@ -126,7 +129,7 @@ static int add_loaded(struct pbc_leaks *l, const char *path)
     return 0;
 }
 
-int pbc_leaks_add(struct pbc_leaks *l, const struct pbc_trace_event *ev)
+static int add_event(struct pbc_leaks *l, const struct pbc_trace_event *ev, bool interpreter)
 {
     struct file key = {.path = (char *)(uintptr_t)ev->path};
     const struct pbc_mount *mount;
@@ -146,6 +149,7 @@ int pbc_leaks_add(struct pbc_leaks *l, const struct pbc_trace_event *ev)
     if (f == NULL)
         return -1;
     l->begun = l->begun || (ev->exec && ev->opened);
+    f->interpreter = f->interpreter || interpreter;
     if (ev->opened)
         f->opened++;
     else if (ev->failed)
@@ -153,6 +157,28 @@ int pbc_leaks_add(struct pbc_leaks *l, const struct pbc_trace_event *ev)
     else
         f->asked++;
     return 0;
+}
+
+/* The program behind a script is opened by the kernel, where no tracer sees it. */
+static int add_interpreters(struct pbc_leaks *l, const struct pbc_trace_event *ev)
+{
+    struct pbc_trace_event behind = *ev;
+
+    behind.program = behind.path;
+    for (int i = 0; i < SCRIPTS_MAX; i++) {
+        if (!pbc_script_interpreter(behind.path, behind.path))
+            return 0;
+        if (add_event(l, &behind, true) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+int pbc_leaks_add(struct pbc_leaks *l, const struct pbc_trace_event *ev)
+{
+    if (add_event(l, ev, false) != 0)
+        return -1;
+    return ev->exec && ev->opened ? add_interpreters(l, ev) : 0;
 }
 
 unsigned long pbc_leaks_staged(const struct pbc_leaks *l)
@@ -191,7 +217,8 @@ static int read_runpaths(struct pbc_leaks *l)
     for (size_t i = 0; i < l->count && wanted; i++) {
         const struct file *f = l->file[i];
 
-        if (f->opened > 0 && (f->cause == PBC_CAUSE_COMMAND || pbc_path_is_library(f->path)) &&
+        if (f->opened > 0 &&
+            (f->cause == PBC_CAUSE_COMMAND || f->interpreter || pbc_path_is_library(f->path)) &&
             pbc_runpaths_add(&l->runpaths, f->path) != 0)
             return -1;
     }

@@ -15,7 +15,8 @@ struct pbc_leaks;
 struct pbc_leaks *pbc_leaks_new(const struct pbc_command_facts *facts,
                                 const struct pbc_mounts *mounts);
 
-/* One event more. -1 without memory. */
+/* One event more; of a script that was started, the interpreter in its first line is one too. -1
+ * without memory. */
 int pbc_leaks_add(struct pbc_leaks *l, const struct pbc_trace_event *ev);
 
 /* Requests to staged files, for the report. */

@@ -1,6 +1,9 @@
 #include "script.h"
 
+#include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char *end_of_line(const char *p, const char *end)
 {
@@ -42,8 +45,8 @@ static int split(const char *p, const char *end, struct pbc_shebang *ret)
  * '''exec' "/a long path/bin/python3" "$0" "$@"
  * ' '''
  */
-static int parse_by_shell(const char *head, const char *end, const char *line,
-                          struct pbc_shebang *ret)
+static void parse_by_shell(const char *head, const char *end, const char *line,
+                           struct pbc_shebang *ret)
 {
     static const char exec[] = "'''exec' ";
     static const char args[] = " \"$0\" \"$@\"";
@@ -52,25 +55,24 @@ static int parse_by_shell(const char *head, const char *end, const char *line,
     const char *eol, *stop;
 
     if ((size_t)(end - line) < sizeof(exec) - 1 || memcmp(line, exec, sizeof(exec) - 1) != 0)
-        return 0;
+        return;
     eol = end_of_line(p, end);
     if (eol == NULL || (size_t)(eol - p) < sizeof(args) - 1)
-        return 0;
+        return;
     stop = eol - (sizeof(args) - 1);
     if (memcmp(stop, args, sizeof(args) - 1) != 0 || (size_t)(end - eol - 1) < sizeof(last) - 1 ||
         memcmp(eol + 1, last, sizeof(last) - 1) != 0)
-        return 0;
+        return;
     if (stop - p >= 2 && *p == '"' && stop[-1] == '"') {
         p++;
         stop--;
     }
     if (p == stop || *p != '/' || (size_t)(stop - p) >= sizeof(ret->path))
-        return 0;
+        return;
     memcpy(ret->path, p, (size_t)(stop - p));
     ret->path[stop - p] = '\0';
     ret->args[0] = '\0';
     ret->skip = (size_t)(eol + sizeof(last) - head);
-    return 1;
 }
 
 int pbc_shebang_parse(const void *head, size_t len, struct pbc_shebang *ret)
@@ -85,7 +87,29 @@ int pbc_shebang_parse(const void *head, size_t len, struct pbc_shebang *ret)
     if (eol == NULL || !split(p + 2, eol, ret))
         return 0;
     ret->skip = (size_t)(eol + 1 - p);
-    if (strcmp(ret->path, "/bin/sh") == 0 && parse_by_shell(p, end, eol + 1, ret))
-        return 1;
+    if (strcmp(ret->path, "/bin/sh") == 0)
+        parse_by_shell(p, end, eol + 1, ret);
     return 1;
+}
+
+int pbc_script_interpreter(const char *path, char out[PBC_PATH_MAX])
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    char head[PBC_SHEBANG_MAX];
+    struct pbc_shebang script;
+    ssize_t n = fd < 0 ? -1 : read(fd, head, sizeof(head));
+    const char *newline = n <= 0 ? NULL : end_of_line(head, head + n);
+    char *real = NULL;
+    int found;
+
+    if (fd >= 0)
+        close(fd);
+    /* The kernel looks at the first line only. */
+    if (newline != NULL && pbc_shebang_parse(head, (size_t)(newline + 1 - head), &script))
+        real = realpath(script.path, NULL);
+    found = real != NULL && strlen(real) < PBC_PATH_MAX;
+    if (found)
+        memcpy(out, real, strlen(real) + 1);
+    free(real);
+    return found;
 }

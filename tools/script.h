@@ -2,6 +2,8 @@
 #ifndef PBC_SCRIPT_H
 #define PBC_SCRIPT_H
 
+#include "bundle.h"
+
 #include <stddef.h>
 
 #define PBC_SHEBANG_MAX 4096 /* bytes at a script's start that are looked at */
@@ -16,5 +18,9 @@ struct pbc_shebang {
     size_t skip;
 };
 int pbc_shebang_parse(const void *head, size_t len, struct pbc_shebang *ret);
+
+/* Which program the kernel starts for the file at `path`, if that is such a script: its real path,
+ * which may be a script again. 0 for what is none, cannot be read, or whose interpreter is gone. */
+int pbc_script_interpreter(const char *path, char out[PBC_PATH_MAX]);
 
 #endif

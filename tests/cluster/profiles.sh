@@ -255,6 +255,15 @@ test_leaks_tells_libraries_by_runpath() {
     capture srun -N1 --chdir=/ --pbcast-bundle="$udir/b.tar" "$PREFIX/bin/pbcast" leaks --shared=/shared -- prog
     expect_rc 3 && expect_out 'shared libraries by RUNPATH: 1 file opened' && expect_out "$USER_HOME/runpath/libx.so" &&
         grep -q "by RUNPATH $USER_HOME/runpath of $STORE/.*/bin/prog" <<<"$out" || fail 'the file with the RUNPATH is not named' || return
+    # of the interpreter that the kernel starts for a script: in the tree, and outside, where it is a leak too
+    cp "$dir/t/bin/prog" "$lib/interp"
+    printf '#!%s/runpath/interp\n' "$USER_HOME" >"$dir/t/bin/script" && chmod 755 "$dir/t/bin/script" "$lib/interp"
+    tar -C "$dir/t" -cf "$dir/s.tar" .
+    chmod -R go+rX "$lib" "$dir"
+    capture srun -N1 --chdir=/ --pbcast-bundle="$udir/s.tar" "$PREFIX/bin/pbcast" leaks --shared=/shared -- script
+    expect_rc 3 && expect_out 'programs outside the tree: 1 file opened 1 time' && expect_out "$USER_HOME/runpath/interp" &&
+        grep -q "by RUNPATH $USER_HOME/runpath of $USER_HOME/runpath/interp" <<<"$out" || fail 'the interpreter with the RUNPATH is not named' || return
+    rm "$dir/t/bin/script"
     # by a link to another directory, and one of a library that $ORIGIN does not keep inside
     mkdir -p "$lib/real" "$dir/t/lib"
     mv "$lib/libx.so" "$lib/real/libx.so.1.2" && ln -s real/libx.so.1.2 "$lib/libx.so"
