@@ -18,8 +18,9 @@
 #define TAG_MAX      32
 
 /* One request is the path, the name for tracebacks (which importing replaces), the source's time
- * and its size, each ended by NUL; the answer eight bytes of length, 0 if it does not compile, and
- * so many bytes. The first answer is the tag, magic number and version. */
+ * and its size, each ended by NUL, and without a path the source itself; the answer eight bytes of
+ * length, 0 if it does not compile, and so many bytes. The first answer is the tag, magic number
+ * and version. */
 static const char script[] =
     "import sys\n"
     "import importlib._bootstrap_external as b\n"
@@ -40,9 +41,11 @@ static const char script[] =
     "        x += c\n"
     "def one():\n"
     "    path, name, mtime, size = get(), get(), int(get()), int(get())\n"
+    "    source = b'' if path else i.read(size)\n"
     "    try:\n"
-    "        with open(path, 'rb') as f:\n"
-    "            source = f.read()\n"
+    "        if path:\n"
+    "            with open(path, 'rb') as f:\n"
+    "                source = f.read()\n"
     "        if len(source) != size:\n"
     "            return b''\n"
     "        code = b.SourceLoader.source_to_code(None, source, name.decode('utf-8', 'replace'))\n"
@@ -206,8 +209,8 @@ static int is_wanted(struct compiler *c, const struct pbc_item *i, bool own)
     char name[PBC_PATH_MAX];
     const struct pbc_item *compiled;
 
-    if (i->kind != PBC_PLAN_FILE || i->source == NULL || i->data != NULL || !is_source(i->name) ||
-        (own && !is_own(c, i->name)) || name_compiled(c, i->name, name) != 0)
+    if (i->kind != PBC_PLAN_FILE || i->source == NULL || (i->data != NULL && !i->settled) ||
+        !is_source(i->name) || (own && !is_own(c, i->name)) || name_compiled(c, i->name, name) != 0)
         return 0;
     compiled = pbc_plan_find(c->w->plan, name);
     if (compiled != NULL)
@@ -225,13 +228,15 @@ static int is_wanted(struct compiler *c, const struct pbc_item *i, bool own)
 static int ask(struct compiler *c, struct pbc_child *child, const struct pbc_item *i,
                struct pbc_error *err)
 {
+    const char *path = i->data != NULL ? "" : i->source;
     char numbers[64];
     int n = snprintf(numbers, sizeof(numbers), "%lld%c%llu", (long long)i->mtime, '\0',
                      (unsigned long long)i->size);
 
-    if (pbc_write_full(child->in, i->source, strlen(i->source) + 1) != 0 ||
+    if (pbc_write_full(child->in, path, strlen(path) + 1) != 0 ||
         pbc_write_full(child->in, i->name, strlen(i->name) + 1) != 0 ||
-        pbc_write_full(child->in, numbers, (size_t)n + 1) != 0)
+        pbc_write_full(child->in, numbers, (size_t)n + 1) != 0 ||
+        (i->data != NULL && pbc_write_full(child->in, i->data, (size_t)i->size) != 0))
         return pbc_stopped(err) != 0
                    ? -1
                    : pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot speak to %s", c->interpreter);

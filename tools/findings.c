@@ -42,8 +42,9 @@ const struct pbc_finding_words pbc_finding_words[PBC_FINDINGS_COUNT] = {
     [PBC_FINDING_RPATH] = {PBC_WARNING, "library paths that leave the bundle (RPATH, RUNPATH)",
                            "The loader looks there, on the shared file system as a rule, in each "
                            "process; an RPATH before all else.",
-                           "patchelf --set-rpath '$ORIGIN/../lib' FILE, with the way to the "
-                           "bundle's libraries, and make the bundle anew."},
+                           "pbcast bundle makes those into its tree relative where they have "
+                           "room; for others patchelf --set-rpath '$ORIGIN/../lib' FILE, with "
+                           "the way to the bundle's libraries, and make the bundle anew."},
     [PBC_FINDING_NEEDED] = {PBC_WARNING, "libraries that the bundle does not have",
                             "Each node must have them, in a version that fits.",
                             "If they are no part of the nodes' system: pbcast bundle system-libs."},

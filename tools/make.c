@@ -2,6 +2,7 @@
 
 #include "command.h"
 #include "compile.h"
+#include "libpath.h"
 #include "output.h"
 #include "pack.h"
 #include "shebang.h"
@@ -137,6 +138,20 @@ static int compile(struct pbc_make *m, const char *compiler, bool own, struct pb
     return 0;
 }
 
+static int settle_paths(struct pbc_make *m, struct pbc_error *err)
+{
+    struct pbc_libpaths paths;
+
+    if (pbc_libpath_settle(&m->plan, m->progress, &paths, err) != 0)
+        return -1;
+    pbc_progress_clear(m->progress);
+    if (paths.kept > 0 && !m->quiet)
+        pbc_note("library paths (RUNPATH, RPATH) that lead into the tree and stay absolute: %llu, "
+                 "that of %s for one",
+                 (unsigned long long)paths.kept, paths.first);
+    return 0;
+}
+
 static int prepare(struct pbc_make *m, const char *compiler, bool own, struct pbc_error *err)
 {
     if (pbc_walk_settle(&m->walk, m->follow, err) != 0 ||
@@ -150,7 +165,7 @@ static int prepare(struct pbc_make *m, const char *compiler, bool own, struct pb
         if (m->exclude[i].matched == 0)
             pbc_note("nothing matches --exclude '%s'", m->exclude[i].pattern);
     }
-    if (pbc_plan_finish(&m->plan, err) != 0)
+    if (pbc_plan_finish(&m->plan, err) != 0 || settle_paths(m, err) != 0)
         return -1;
     return check_limit(m, err);
 }

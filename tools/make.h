@@ -82,9 +82,9 @@ void pbc_make_init(struct pbc_make *m);
 void pbc_make_free(struct pbc_make *m);
 
 /* The rest of the way, for a plan into which all has been walked: links are settled, scripts begin
- * with /usr/bin/env, the size is looked at, and the bundle is written to `output`. With `compiler`
- * (unless NULL, and unless --no-compile) Python modules are compiled by it, with `own` as in
- * compile.h. */
+ * with /usr/bin/env, library paths into the tree with $ORIGIN, the size is looked at, and the
+ * bundle is written to `output`. With `compiler` (unless NULL, and unless --no-compile) Python
+ * modules are compiled by it, with `own` as in compile.h. */
 int pbc_make_write(struct pbc_make *m, const char *output, const char *compiler, bool own,
                    struct pbc_error *err);
 

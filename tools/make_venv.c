@@ -211,9 +211,7 @@ static int add_libraries(struct venv *v, struct pbc_error *err)
         struct pbc_elf e;
         int rc = 0;
 
-        if (item->kind != PBC_PLAN_FILE ||
-            (strstr(item->name, ".so") == NULL && !(item->mode & 0111)) ||
-            pbc_elf_read(item->source, &e) != 1)
+        if (!pbc_plan_may_be_elf(item) || pbc_elf_read(item->source, &e) != 1)
             continue;
         for (size_t k = 0; k < e.nneeded && rc == 0; k++)
             rc = add_needed(v, e.needed[k], err);
@@ -258,8 +256,9 @@ static int make(struct venv *v, struct pbc_error *err)
         return -1;
     rc = pbc_walk(&m->walk, m->rest[0], "", err);
     m->walk.nexclude = before;
-    if (rc != 0 || add_programs(v, err) != 0 || add_library(v, err) != 0 ||
-        add_libraries(v, err) != 0 || pbc_plan_sort(&m->plan, err) != 0 || put_config(v, err) != 0)
+    if (rc != 0 || pbc_plan_add_root(&m->plan, v->answer[PREFIX], BASE, err) != 0 ||
+        add_programs(v, err) != 0 || add_library(v, err) != 0 || add_libraries(v, err) != 0 ||
+        pbc_plan_sort(&m->plan, err) != 0 || put_config(v, err) != 0)
         return -1;
     if (!m->meta.has_profile) {
         m->meta.has_profile = true;

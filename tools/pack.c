@@ -28,6 +28,18 @@ static int put(struct packing *k, const void *data, size_t len, struct pbc_error
     return pbc_progress_bytes(k->progress, len, err);
 }
 
+/* What the piece, which lies at `at` in the item, has of the item's patch. */
+static void patch(const struct pbc_item *i, uint64_t at, uint8_t *piece, size_t len)
+{
+    uint64_t from = i->patch_at > at ? i->patch_at : at;
+    uint64_t to = i->patch_at + i->patch_len;
+
+    if (to > at + len)
+        to = at + len;
+    if (i->patch != NULL && from < to)
+        memcpy(piece + (from - at), i->patch + (from - i->patch_at), (size_t)(to - from));
+}
+
 /* `len` bytes of a file from its offset `at`. */
 static int put_range(struct packing *k, const struct pbc_item *i, int fd, uint64_t at, uint64_t len,
                      struct pbc_error *err)
@@ -43,6 +55,7 @@ static int put_range(struct packing *k, const struct pbc_item *i, int fd, uint64
             return pbc_fail(err, PBC_EXIT_REFUSED,
                             "%s has become shorter while it was being packed: try again",
                             i->source);
+        patch(i, at, k->piece, (size_t)n);
         if (put(k, k->piece, (size_t)n, err) != 0)
             return -1;
         at += (uint64_t)n;

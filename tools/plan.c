@@ -3,6 +3,7 @@
 #include "io.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -19,6 +20,7 @@ static void item_free(struct pbc_item *i)
     free(i->source);
     free(i->target);
     free(i->data);
+    free(i->patch);
 }
 
 void pbc_plan_free(struct pbc_plan *p)
@@ -169,6 +171,18 @@ void pbc_plan_replace(struct pbc_item *item, uint8_t *data, size_t len)
     item->nlink = 1; /* another name of the same file keeps the old contents */
 }
 
+void pbc_plan_patch(struct pbc_item *item, uint64_t at, uint8_t *bytes, size_t len)
+{
+    if (item->data != NULL) {
+        memcpy(item->data + at, bytes, len);
+        free(bytes);
+        return;
+    }
+    item->patch = bytes;
+    item->patch_at = at;
+    item->patch_len = len;
+}
+
 /* --- the order ----------------------------------------------------------------------------- */
 
 static int by_name(const void *a, const void *b)
@@ -279,6 +293,29 @@ int pbc_plan_finish(struct pbc_plan *p, struct pbc_error *err)
     if (p->count > 0)
         qsort(p->item, p->count, sizeof(*p->item), by_place);
     return 0;
+}
+
+int pbc_plan_name_of(const struct pbc_plan *p, const char *path, char out[PBC_PATH_MAX])
+{
+    for (size_t i = 0; i < p->nroots; i++) {
+        const struct pbc_root *root = &p->root[i];
+        size_t len = strcmp(root->dir, "/") == 0 ? 0 : strlen(root->dir);
+        const char *rest = path + len;
+
+        if (strncmp(path, root->dir, len) != 0 || (*rest != '/' && *rest != '\0'))
+            continue;
+        rest += strspn(rest, "/");
+        if ((size_t)snprintf(out, PBC_PATH_MAX, "%s%s%s", root->name,
+                             *root->name != '\0' && *rest != '\0' ? "/" : "", rest) < PBC_PATH_MAX)
+            return 1;
+    }
+    return 0;
+}
+
+int pbc_plan_may_be_elf(const struct pbc_item *item)
+{
+    return item->kind == PBC_PLAN_FILE &&
+           (strstr(item->name, ".so") != NULL || (item->mode & 0111) != 0);
 }
 
 void pbc_plan_sum(const struct pbc_plan *p, uint64_t *files, uint64_t *bytes)

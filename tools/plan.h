@@ -7,6 +7,7 @@
 #ifndef PBC_PLAN_H
 #define PBC_PLAN_H
 
+#include "bundle.h"
 #include "error.h"
 
 #include <stdbool.h>
@@ -36,6 +37,11 @@ struct pbc_item {
     /* Contents that are not those of `source`. */
     uint8_t *data;
     int64_t spool; /* offset in the plan's spool file, -1 if they are not there */
+    bool settled;  /* `data` is what a node gets: unpacking changes nothing in it */
+    /* Bytes that take the place of those of `source`; NULL. */
+    uint8_t *patch;
+    uint64_t patch_at;
+    size_t patch_len;
 };
 
 /* A directory that was walked: what lies in `dir` is below `name` in the bundle. */
@@ -72,6 +78,11 @@ int pbc_plan_add_root(struct pbc_plan *p, const char *dir, const char *name, str
 /* The item gets other contents; `data` is malloced and taken over. */
 void pbc_plan_replace(struct pbc_item *item, uint8_t *data, size_t len);
 
+/* `len` bytes of the contents from `at` on, within its size, become `bytes`, which is malloced and
+ * taken over: once for an item. The file at `source` stays as it is. Only what packs looks at it.
+ */
+void pbc_plan_patch(struct pbc_item *item, uint64_t at, uint8_t *bytes, size_t len);
+
 /* By name; refuses (PBC_EXIT_REFUSED) two of one name unless both are directories, of which the
  * first stays. Needed before pbc_plan_find. */
 int pbc_plan_sort(struct pbc_plan *p, struct pbc_error *err);
@@ -81,6 +92,13 @@ struct pbc_item *pbc_plan_find_in(const struct pbc_plan *p, size_t count, const 
 
 /* Names of one file, and the order of the bundle; the last thing before it is packed. */
 int pbc_plan_finish(struct pbc_plan *p, struct pbc_error *err);
+
+/* The name that a path, absolute and of plain parts, has in the bundle if it lies in one of the
+ * roots; whether there is anything is not asked. 0 if it lies in none. */
+int pbc_plan_name_of(const struct pbc_plan *p, const char *path, char out[PBC_PATH_MAX]);
+
+/* Whether the item may be a program or a library, by name and mode. */
+int pbc_plan_may_be_elf(const struct pbc_item *item);
 
 /* Regular files, and their bytes. */
 void pbc_plan_sum(const struct pbc_plan *p, uint64_t *files, uint64_t *bytes);

@@ -40,24 +40,6 @@ static int list_names(struct settle *s, struct pbc_error *err)
     return 0;
 }
 
-/* The name that the path of a file has in the bundle, if it lies in one of the roots. */
-static int name_of_path(const struct pbc_plan *p, const char *path, char out[PBC_PATH_MAX])
-{
-    for (size_t i = 0; i < p->nroots; i++) {
-        const struct pbc_root *root = &p->root[i];
-        size_t len = strcmp(root->dir, "/") == 0 ? 0 : strlen(root->dir);
-        const char *rest = path + len;
-
-        if (strncmp(path, root->dir, len) != 0 || (*rest != '/' && *rest != '\0'))
-            continue;
-        rest += strspn(rest, "/");
-        if ((size_t)snprintf(out, PBC_PATH_MAX, "%s%s%s", root->name,
-                             *root->name != '\0' && *rest != '\0' ? "/" : "", rest) < PBC_PATH_MAX)
-            return 0;
-    }
-    return -1;
-}
-
 static int is_above_a_root(const struct pbc_plan *p, const char *dir)
 {
     size_t len = strcmp(dir, "/") == 0 ? 0 : strlen(dir);
@@ -110,14 +92,14 @@ static int settle_link(struct settle *s, size_t index, struct pbc_error *err)
 
     if (pbc_names_follow(&s->names, i->name, i->target, NULL) == PBC_LEADS_INSIDE)
         return 0;
-    if (i->target[0] == '/' && name_of_path(s->w->plan, i->target, name) == 0 &&
+    if (i->target[0] == '/' && pbc_plan_name_of(s->w->plan, i->target, name) &&
         pbc_names_follow(&s->names, "", *name == '\0' ? "." : name, NULL) == PBC_LEADS_INSIDE)
         return retarget(i, name, err);
     real = i->source == NULL ? NULL : realpath(i->source, NULL);
     if (real == NULL) {
         s->broken++;
         tell(s, "is a link to nothing,", i, NULL);
-    } else if (name_of_path(s->w->plan, real, name) == 0 &&
+    } else if (pbc_plan_name_of(s->w->plan, real, name) &&
                pbc_names_follow(&s->names, "", *name == '\0' ? "." : name, NULL) ==
                    PBC_LEADS_INSIDE) {
         rc = retarget(i, name, err);

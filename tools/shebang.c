@@ -1,5 +1,6 @@
 #include "shebang.h"
 
+#include "path.h"
 #include "script.h"
 
 #include <stdio.h>
@@ -8,20 +9,18 @@
 
 #define SCRIPT_MAX (16u << 20)
 
-/* X, if `path` is <root>/bin/X and bin/X is in the bundle; else NULL. */
+/* X, if `path` is <root>/bin/X and that is in the bundle, and so is bin/X, which is on the PATH;
+ * else NULL. */
 static const char *own_program(const struct pbc_plan *p, const char *path)
 {
-    for (size_t i = 0; i < p->nroots; i++) {
-        const struct pbc_root *root = &p->root[i];
-        size_t len = strlen(root->dir);
-        const char *name = path + len + 5;
+    const char *last = pbc_path_last(path);
+    char name[PBC_PATH_MAX], end[PBC_PATH_MAX];
 
-        if (root->name[0] == '\0' && strncmp(path, root->dir, len) == 0 &&
-            strncmp(path + len, "/bin/", 5) == 0 && *name != '\0' && strchr(name, '/') == NULL &&
-            pbc_plan_find(p, path + len + 1) != NULL)
-            return name;
-    }
-    return NULL;
+    snprintf(end, sizeof(end), "/bin/%s", last);
+    if (*last == '\0' || !pbc_plan_name_of(p, path, name) ||
+        (strcmp(name, end + 1) != 0 && !pbc_path_ends(name, end)))
+        return NULL;
+    return pbc_plan_find(p, name) != NULL && pbc_plan_find(p, end + 1) != NULL ? last : NULL;
 }
 
 static int rewrite(struct pbc_plan *p, struct pbc_item *i, const struct pbc_shebang *s,
@@ -30,6 +29,7 @@ static int rewrite(struct pbc_plan *p, struct pbc_item *i, const struct pbc_sheb
     char line[2048];
     int n = snprintf(line, sizeof(line), "#!/usr/bin/env %s%s%s%s\n", *s->args == '\0' ? "" : "-S ",
                      program, *s->args == '\0' ? "" : " ", s->args);
+    bool settled = i->data == NULL || i->settled;
     uint8_t *old, *new;
     size_t rest;
 
@@ -46,6 +46,7 @@ static int rewrite(struct pbc_plan *p, struct pbc_item *i, const struct pbc_sheb
     memcpy(new + n, old + s->skip, rest);
     free(old);
     pbc_plan_replace(i, new, (size_t)n + rest);
+    i->settled = settled;
     return 0;
 }
 

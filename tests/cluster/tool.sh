@@ -70,6 +70,32 @@ test_bundle_venv_runs_without_the_python_that_it_was_made_with() {
     expect_rc 0 && expect_compiled mine && nothing_left
 }
 
+# The distribution's Python, linked to its library in DIR by an absolute RUNPATH, as pyenv builds it.
+python_with_runpath() { # DIR
+    local library
+    library=$(echo "/usr/lib/"*"/libpython3.11.so.1.0")
+    mkdir -p "$1/bin" "$1/lib" && cp "$library" "$1/lib/" && cp -a /usr/lib/python3.11 "$1/lib/" || return
+    rm -rf "$1"/lib/python3.11/{sitecustomize.py,config-*}
+    printf 'int Py_BytesMain(int, char **);\nint main(int n, char **a) { return Py_BytesMain(n, a); }\n' |
+        gcc -x c - -x none "$library" -o "$1/bin/python3.11" -Wl,-rpath,"$1/lib" && ln -s python3.11 "$1/bin/python3"
+}
+
+test_a_venv_of_a_python_that_was_built_with_its_place_does_not_look_there() {
+    local run
+    new_dir
+    python_with_runpath "$dir/built" && "$dir/built/bin/python3" -m venv --without-pip "$dir/v" || fail "cannot make a Python" || return
+    made pbcast bundle venv "$dir/v" -o "$dir/v.tar.zst" || return
+    made pbcast check -a "$dir/v.tar.zst" -q
+    expect_no "library paths" || return
+    chmod -R go+rX "$dir"
+    run='import sys, ssl, sqlite3, ctypes; print("prefix", sys.prefix)'
+    capture srun -N4 --chdir=/ --pbcast-bundle="$udir/v.tar.zst" "$PREFIX/bin/pbcast" leaks --shared="$dir" -- python -c "$run"
+    expect_rc 0 && expect_count 4 "prefix $STORE/" && expect_count 4 "; 0 leaks" || return
+    rm -r "$dir/built" "$dir/v"
+    capture srun -N4 --chdir=/ --pbcast-bundle="$udir/v.tar.zst" env -u LD_LIBRARY_PATH python -c "$run"
+    expect_rc 0 && expect_count 4 "prefix $STORE/" && nothing_left
+}
+
 # A prefix with a long placeholder in it, as conda installs it; every node puts its own path there.
 test_bundle_conda_learns_on_each_node_where_it_lies() {
     local long

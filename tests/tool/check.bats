@@ -157,10 +157,10 @@ assert j["refused"] is None and len(j["by_directory"]) == 2, j' <<<"$output"
     bundle
     pbcast check b.tar.zst
     done_well
-    gcc main.c t/lib/libf.so.1 -o t/bin/bad -Wl,-rpath,"$PWD/t/lib"
+    gcc main.c t/lib/libf.so.1 -o t/bin/bad -Wl,-rpath,"$PWD/lib"
     bundle
     pbcast check b.tar.zst
-    finds warning "library paths that leave" "bin/bad: RUNPATH $PWD/t/lib"
+    finds warning "library paths that leave" "bin/bad: RUNPATH $PWD/lib"
     gcc main.c t/lib/libf.so.1 -o t/bin/bad -Wl,-rpath,'$ORIGIN/../../lib' -Wl,--disable-new-dtags
     bundle
     pbcast check b.tar.zst
