@@ -11,20 +11,20 @@ static const struct pbc_kind kinds[] = {
     {"prefix",
      "what programs need of an installed prefix (bin, lib, share, ...), or the parts named",
      "DIR [PART...]", PBC_TAKES_FOLLOW | PBC_TAKES_COMPILE | PBC_TAKES_PYTHON | PBC_TAKES_LIMIT, 1,
-     pbc_make_prefix},
-    {"dir", "a directory as it is, such as that of the application, or the parts named",
-     "DIR [PART...]", PBC_TAKES_FOLLOW | PBC_TAKES_AT | PBC_TAKES_PYTHON | PBC_TAKES_LIMIT, 1,
-     pbc_make_dir},
+     0, pbc_make_prefix},
+    {"dir", "all of a directory, such as that of the application, or the parts named",
+     "DIR [PART...]", PBC_TAKES_FOLLOW | PBC_TAKES_AT | PBC_TAKES_PYTHON | PBC_TAKES_DIR_LIMIT, 1,
+     0, pbc_make_dir},
     {"venv", "a Python virtual environment, with the Python that it was made with", "DIR",
-     PBC_TAKES_COMPILE, 1, pbc_make_venv},
+     PBC_TAKES_COMPILE, 1, 1, pbc_make_venv},
     {"conda", "a conda environment, which learns on each node where it lies", "PREFIX",
-     PBC_TAKES_FOLLOW | PBC_TAKES_COMPILE, 1, pbc_make_conda},
+     PBC_TAKES_FOLLOW | PBC_TAKES_COMPILE, 1, 1, pbc_make_conda},
     {"pip", "what pip installs (words behind -- are for pip)", "REQUIREMENT... [-- OPTION...]",
-     PBC_TAKES_PIP | PBC_TAKES_PYTHON | PBC_TAKES_COMPILE | PBC_TAKES_COMMAND, 0, pbc_make_pip},
+     PBC_TAKES_PIP | PBC_TAKES_PYTHON | PBC_TAKES_COMPILE | PBC_TAKES_COMMAND, 0, 0, pbc_make_pip},
     {"module", "what modules add to the environment, a bundle for each prefix", "NAME...",
-     PBC_TAKES_FOLLOW | PBC_TAKES_PYTHON, 1, pbc_make_module},
+     PBC_TAKES_FOLLOW | PBC_TAKES_PYTHON, 1, 0, pbc_make_module},
     {"system-libs", "the system's shared libraries that a command loads",
-     "-- COMMAND [ARGUMENT...]", PBC_TAKES_LIBC | PBC_TAKES_COMMAND, 0, pbc_make_libs},
+     "-- COMMAND [ARGUMENT...]", PBC_TAKES_LIBC | PBC_TAKES_COMMAND, 0, 0, pbc_make_libs},
 };
 #define NKINDS (sizeof(kinds) / sizeof(kinds[0]))
 
@@ -44,7 +44,7 @@ static int make(const struct pbc_kind *kind, int argc, char *argv[])
     int status;
 
     pbc_make_init(&m);
-    if (kind->options & PBC_TAKES_LIMIT && strcmp(kind->name, "dir") == 0)
+    if (kind->options & PBC_TAKES_DIR_LIMIT)
         m.limit = PBC_DIR_LIMIT;
     if (pbc_make_options(&m, kind, argc, argv, &status) == 0) {
         m.progress = m.walk.progress = pbc_progress_new(m.quiet);

@@ -3,6 +3,7 @@
 #include "catalog.h"
 #include "catalog_file.h"
 #include "command.h"
+#include "path.h"
 #include "trusted.h"
 
 #include <errno.h>
@@ -11,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #ifndef PBC_CATALOG_DEFAULT
 #define PBC_CATALOG_DEFAULT "/etc/pbcast/catalog"
@@ -180,6 +182,20 @@ static int asked_for(const struct request *q, const struct pbc_catalog_entry *e)
     return q->words == 0;
 }
 
+/* As srun reads it, which is told the whole path. */
+static char *read_trusted(const char *file, size_t *len, struct pbc_error *err)
+{
+    char dir[PBC_PATH_MAX], path[PBC_PATH_MAX];
+
+    if (file[0] == '/')
+        return pbc_trusted_read(file, PBC_CATALOG_MAX, len, err);
+    if (getcwd(dir, sizeof(dir)) == NULL || !pbc_path_join(dir, file, path)) {
+        pbc_fail(err, PBC_EXIT_FAILED, "cannot tell the whole path of %s", file);
+        return NULL;
+    }
+    return pbc_trusted_read(path, PBC_CATALOG_MAX, len, err);
+}
+
 static int verify(const struct request *q)
 {
     enum pbc_exit code = PBC_EXIT_OK;
@@ -201,7 +217,7 @@ static int verify(const struct request *q)
             return pbc_complain(&err);
         }
     }
-    text = pbc_trusted_read(q->file, PBC_CATALOG_MAX, &len, &err);
+    text = read_trusted(q->file, &len, &err);
     free(text);
     if (text == NULL)
         code = (enum pbc_exit)pbc_complain(&err);

@@ -50,7 +50,8 @@ static void usage(FILE *out)
           "  --set=SET          the set of this name\n"
           "  --store=DIR        where it was staged, if not in the default store\n"
           "  --job=N            the job, if not SLURM_JOB_ID\n"
-          "  --profile=PROFILE  " PBC_PROFILE_NAMES "\n",
+          "  --profile=PROFILE  " PBC_PROFILE_NAMES "\n"
+          "  -h, --help\n",
           out);
 }
 

@@ -33,7 +33,8 @@ static void usage(FILE *out)
     fputs("\n"
           "'pbcast COMMAND --help' says more, and pbcast(1) all.\n"
           "\n"
-          "Exit status: 0 done, 1 failed, 2 usage, 3 refused (input or findings), 4 no space.\n",
+          "Exit status: 0 done, 1 failed, 2 usage, 3 refused (input or findings), 4 no space,\n"
+          "7 warnings of check.\n",
           out);
 }
 

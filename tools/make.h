@@ -58,6 +58,7 @@ struct pbc_kind {
     const char *arguments; /* for the usage line */
     unsigned options;      /* PBC_TAKES_... */
     size_t least;          /* arguments that must be there */
+    size_t most;           /* and may be there; 0: any number */
     int (*make)(struct pbc_make *m, struct pbc_error *err);
 };
 
@@ -70,6 +71,7 @@ enum {
     PBC_TAKES_COMMAND = 32, /* words after "--" */
     PBC_TAKES_LIBC = 64,
     PBC_TAKES_LIMIT = 128,
+    PBC_TAKES_DIR_LIMIT = 256, /* the same, PBC_DIR_LIMIT without it */
 };
 
 /* The options of `kind` into `m`, which pbc_make_init has made. -1 when all is said and the command

@@ -54,6 +54,10 @@ static const struct option_words {
     {{"limit", required_argument, NULL, LIMIT},
      PBC_TAKES_LIMIT,
      "BYTES",
+     "refuse more than that; K M G T allowed (no limit)"},
+    {{"limit", required_argument, NULL, LIMIT},
+     PBC_TAKES_DIR_LIMIT,
+     "BYTES",
      "refuse more than that; K M G T allowed, 0 = no limit (1G)"},
     {{"python", required_argument, NULL, PYTHON},
      PBC_TAKES_PYTHON,
@@ -103,7 +107,8 @@ void pbc_make_usage(const struct pbc_kind *kind)
                  o->option.val < 256 ? o->option.val : ' ', o->option.val < 256 ? "," : " ",
                  o->option.name, o->argument == NULL ? "" : " ",
                  o->argument == NULL ? "" : o->argument);
-        printf("  %-28s %s\n", left, o->words);
+        printf("  %-*s%s%s\n", *o->words == '\0' ? 0 : 28, left, *o->words == '\0' ? "" : " ",
+               o->words);
     }
 }
 
@@ -155,7 +160,8 @@ static int take_variable(struct pbc_make *m, enum pbc_env_kind kind, char *text,
         *equals = '\0';
     rc = pbc_variables_add(&m->meta.vars, kind, text, equals == NULL ? NULL : equals + 1);
     if (rc != 0 && errno == EPERM)
-        return pbc_fail(err, PBC_EXIT_USAGE, "no bundle may touch the variable '%.128s'", text);
+        return pbc_fail(err, PBC_EXIT_USAGE, "'%.128s' is no variable that a bundle may touch",
+                        text);
     if (rc != 0)
         return pbc_fail_errno(err, PBC_EXIT_USAGE, "the value of '%.128s' cannot be kept", text);
     return 0;
@@ -282,6 +288,9 @@ static int read_options(struct pbc_make *m, const struct pbc_kind *kind, int arg
     m->nrest = (size_t)(argc - optind);
     if (m->nrest < kind->least)
         return pbc_fail(err, PBC_EXIT_USAGE, "give %s", kind->arguments);
+    if (kind->most > 0 && m->nrest > kind->most)
+        return pbc_fail(err, PBC_EXIT_USAGE, "give one %s only, not '%.128s' too", kind->arguments,
+                        m->rest[kind->most]);
     return choose_codec(m, err);
 }
 

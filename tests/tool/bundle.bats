@@ -157,7 +157,7 @@ EOF
     conf | grep -x unset=B
     conf | grep -x profile=generic
     pbcast bundle prefix t -o c.tar.zst --set LD_PRELOAD=x
-    refused 2 "no bundle may touch the variable 'LD_PRELOAD'"
+    refused 2 "'LD_PRELOAD' is no variable that a bundle may touch"
     left_nothing c.tar.zst
 }
 

@@ -59,6 +59,28 @@ mistaken() {
     mistaken bundle nosuch
 }
 
+@test "what nobody would look at is refused, not left out" {
+    mkdir v
+    : >v/pyvenv.cfg
+    pbcast bundle venv v second -o b.tar.zst
+    refused 2 "give one DIR only, not 'second' too"
+    pbcast bundle conda v second -o b.tar.zst
+    refused 2 "give one PREFIX only, not 'second' too"
+    pbcast bundle system-libs first -o b.tar.zst -- true
+    refused 2 "behind '--'"
+    mistaken bundle dir t --set 1X=1 -o b.tar.zst
+    mistaken bundle dir t --set SLURM_X=1 -o b.tar.zst
+    left_nothing
+}
+
+@test "help states the limits that hold" {
+    pbcast bundle dir --help
+    says "0 = no limit (1G)"
+    pbcast bundle prefix --help
+    says "(no limit)"
+    says_no "(1G)"
+}
+
 # in_job: as in the script of job 7 on two nodes, with programs of $PWD/bin that start what they name.
 in_job() {
     export SLURM_JOB_ID=7 SLURM_JOB_NUM_NODES=2 PATH=$PWD/bin:$PATH
