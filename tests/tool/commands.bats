@@ -173,9 +173,9 @@ in_job() {
     TERM=xterm script -qec "'$PBC_TOOL' convert -l 19 b.tar b.tar.zst" log >/dev/null
     grep -q 'packing \[[#.]*\] *[0-9]* %' log
     rm t/noise b.tar.zst
-    truncate -s 5T t/hole
+    # holes of 100 TiB, and 60 GiB of zeros: they take longer to read than the test waits
+    truncate -s 5T t/hole{1..20}
     tar -C t --sparse -cf b.tar .
-    # 60 GiB of zeros, which take longer to read than the test waits
     /usr/bin/python3 -c 'import sys, tarfile
 t = tarfile.TarInfo("zeros")
 t.size = 60 << 30
