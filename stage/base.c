@@ -56,16 +56,20 @@ static int copy_file(const struct copy *c, const char *part, const struct stat *
                      const char *data, struct pbc_error *err)
 {
     const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, st->st_mtim};
-    int fd = openat(c->level[c->depth - 1].to, part,
-                    O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     int rc = 0;
+    int fd;
 
+    if (pbc_writer_copies(c->w, c->name, (uint64_t)st->st_size, err) != 0)
+        return -1;
+    fd = openat(c->level[c->depth - 1].to, part,
+                O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return failed(c, err);
     if (write_replaced(c, fd, data, (size_t)st->st_size) != 0 ||
         fchmod(fd, st->st_mode & 0755) != 0 || futimens(fd, times) != 0)
         rc = failed(c, err);
     close(fd);
+    pbc_writer_copied(c->w, (uint64_t)st->st_size);
     return rc;
 }
 

@@ -86,7 +86,11 @@ static int look_at_store(struct pbc_ledger *l, size_t len, const char *name, str
 
 uint64_t pbc_writer_memory_reserve(const struct pbc_writer_limits *limits)
 {
-    return limits->min_free > PBC_MEMORY_RESERVE ? limits->min_free : PBC_MEMORY_RESERVE;
+    uint64_t reserve = limits->min_free;
+
+    if (limits->own != 0 && limits->own < reserve)
+        reserve = limits->own;
+    return reserve > PBC_MEMORY_RESERVE ? reserve : PBC_MEMORY_RESERVE;
 }
 
 /* As it is now; the caller knows better than we what the whole needs, and says so. */

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* The kernel's "no limit" of version 1 is a little below 2^63. */
@@ -132,13 +133,23 @@ static const char *below(const char *group, const char *top)
     return NULL;
 }
 
-/* The directories of the hierarchy's mount and of `group` in it, a slash at the end of the first
- * only. Of several mounts the last, which may cover the others. 1, or 0 if there is none. */
+static int is_dir(const char *point, const char *rest)
+{
+    char path[2 * PATH_MAX];
+    struct stat st;
+
+    snprintf(path, sizeof(path), "%s/%s", point, rest);
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+/* The directories of the hierarchy's mount and of `group` in it, no slash between them. Of several
+ * mounts the last in which the group can be seen: it may cover the others. 1, or 0 if there is
+ * none. */
 static int find_mount(const char *root, const struct version *v, const char *group, char *point_out,
                       char *rest_out)
 {
     FILE *in = open_proc(root, "mountinfo");
-    char *line = NULL;
+    char *line = NULL, at[PATH_MAX];
     size_t size = 0;
     int found = 0;
 
@@ -154,8 +165,12 @@ static int find_mount(const char *root, const struct version *v, const char *gro
             (rest = below(group, top)) == NULL || strstr(rest, "/..") != NULL)
             continue;
         rest += strspn(rest, "/");
-        found = snprintf(point_out, PATH_MAX, "%s%s", root, point) < PATH_MAX &&
-                snprintf(rest_out, PATH_MAX, "%s", rest) < PATH_MAX;
+        if (snprintf(at, sizeof(at), "%s%s", root, point) >= PATH_MAX || strlen(rest) >= PATH_MAX ||
+            !is_dir(at, rest))
+            continue;
+        strcpy(point_out, at);
+        strcpy(rest_out, rest);
+        found = 1;
     }
     free(line);
     fclose(in);
@@ -197,7 +212,9 @@ static uint64_t read_limit(int dir, const char *name)
     return limit;
 }
 
-static void look_at_level(struct pbc_memory *m, const struct version *v, const char *path)
+/* The group `rest`, which lies above the job's if `above`. */
+static void look_at_level(struct pbc_memory *m, const struct version *v, const char *path,
+                          const char *rest, int above)
 {
     int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     uint64_t limit, high;
@@ -214,9 +231,21 @@ static void look_at_level(struct pbc_memory *m, const struct version *v, const c
         m->level[m->levels].limit = limit;
         m->level[m->levels].usage = usage;
         m->level[m->levels].stat = openat(dir, "memory.stat", O_RDONLY | O_CLOEXEC);
+        if (above)
+            snprintf(m->level[m->levels].above, PBC_MEMORY_NAME, "/%s", rest);
         m->levels++;
     }
     close(dir);
+}
+
+/* Whether the group is that of a job, as Slurm names it, or lies in it. */
+static int in_job(const char *group)
+{
+    for (const char *p = group; (p = strstr(p, "job_")) != NULL; p++) {
+        if ((p == group || p[-1] == '/') && p[4] >= '0' && p[4] <= '9')
+            return 1;
+    }
+    return 0;
 }
 
 /* From the process's own group up to the top of what is mounted. */
@@ -224,12 +253,13 @@ static void look_at_levels(struct pbc_memory *m, const struct version *v, const 
                            char *rest)
 {
     char path[2 * PATH_MAX];
+    int named = in_job(rest);
 
     while (m->levels < PBC_MEMORY_LEVELS) {
         char *slash;
 
         snprintf(path, sizeof(path), "%s/%s", point, rest);
-        look_at_level(m, v, path);
+        look_at_level(m, v, path, rest, named && !in_job(rest));
         if (rest[0] == '\0')
             return;
         slash = strrchr(rest, '/');
@@ -293,29 +323,47 @@ static uint64_t cache_of(const struct pbc_memory *m, unsigned i)
     return n;
 }
 
+/* What is used of a group, UINT64_MAX if it cannot be read. */
+static uint64_t used_of(const struct pbc_memory *m, unsigned i)
+{
+    char text[64];
+    uint64_t used, cache;
+
+    if (read_file(m->level[i].usage, text, sizeof(text)) != 0)
+        return UINT64_MAX;
+    used = number(text);
+    if (used == UINT64_MAX)
+        return used;
+    cache = cache_of(m, i);
+    return used - (cache < used ? cache : used);
+}
+
 struct pbc_memory_room pbc_memory_room(const struct pbc_memory *m)
 {
     struct pbc_memory_room room = {.limit = UINT64_MAX, .free = UINT64_MAX};
 
     for (unsigned i = 0; i < m->levels; i++) {
-        char text[64];
         uint64_t limit = m->level[i].limit;
-        uint64_t used, cache, left;
+        uint64_t used = used_of(m, i);
+        uint64_t left = used < limit ? limit - used : 0;
 
-        if (read_file(m->level[i].usage, text, sizeof(text)) != 0)
+        if (used == UINT64_MAX || left >= room.free)
             continue;
-        used = number(text);
-        if (used == UINT64_MAX)
-            continue;
-        cache = cache_of(m, i);
-        used -= cache < used ? cache : used;
-        left = used < limit ? limit - used : 0;
-        if (left < room.free) {
-            room.free = left;
-            room.limit = limit;
-        }
+        room.free = left;
+        room.limit = limit;
+        room.level = i;
+        room.above = m->level[i].above[0] != '\0' ? m->level[i].above : NULL;
     }
     return room;
+}
+
+void pbc_memory_used(const struct pbc_memory *m, uint64_t ret[PBC_MEMORY_LEVELS])
+{
+    for (unsigned i = 0; i < PBC_MEMORY_LEVELS; i++) {
+        uint64_t used = i < m->levels ? used_of(m, i) : 0;
+
+        ret[i] = used != UINT64_MAX ? used : 0;
+    }
 }
 
 static unsigned long long mib_up(uint64_t bytes)
@@ -331,6 +379,15 @@ int pbc_memory_short(const struct pbc_memory_room *room, uint64_t before, uint64
                        ? before + PBC_MEMORY_RESERVE + need + reserve
                        : UNLIMITED;
 
+    if (room->above != NULL)
+        return pbc_fail(
+            err, PBC_EXIT_NOSPACE,
+            "%s: the limit of the control group %s, which lies above the job's, is %llu "
+            "MiB on this node, %llu MiB of it are free and %llu MiB must stay; the "
+            "bundles need about %llu MiB: --mem does not change that, use other nodes "
+            "or tell the administrator",
+            what, room->above, mib_up(room->limit), (unsigned long long)(room->free >> 20),
+            mib_up(reserve), mib_up(need));
     return pbc_fail(err, PBC_EXIT_NOSPACE,
                     "%s: the memory limit of the job is %llu MiB on this node, %llu MiB of it are "
                     "free and %llu MiB must stay; files in the store count as memory of the job, "

@@ -94,36 +94,41 @@ static uint64_t forecast(struct pbc_unpack *u, unsigned bundle, uint64_t taken)
 }
 
 /* With what to ask for, where it is memory that lacks. */
-static void explain(struct pbc_unpack *u, unsigned bundle, const struct pbc_error *why,
-                    struct pbc_error *err)
+static void fail(struct pbc_unpack *u, unsigned bundle, const struct pbc_error *why)
 {
-    const char *path = u->result[bundle].path;
     struct pbc_memory_room room;
-    char what[PBC_ERROR_MAX];
-    uint64_t used;
+    struct pbc_error err;
+    uint64_t used, before;
 
     if (why->code != PBC_EXIT_NOSPACE || !pbc_writer_lacks_memory(u->writer, &room)) {
-        pbc_fail(err, why->code, "%s: %s", path, why->text);
+        settle(u, PBC_UNPACK_FAILED, why);
         return;
     }
-    used = room.limit - room.free + u->conf.own;
-    snprintf(what, sizeof(what), "%.300s%s: %.300s", path, strlen(path) > 300 ? "..." : "",
-             why->text);
-    pbc_memory_short(&room, u->before, forecast(u, bundle, used > u->before ? used - u->before : 0),
-                     pbc_writer_memory_reserve(&u->conf.limits), what, err);
+    used = room.limit - room.free;
+    before = u->before[room.level];
+    pbc_memory_short(&room, before + u->conf.own,
+                     forecast(u, bundle, used > before ? used - before : 0),
+                     pbc_writer_memory_reserve(&u->conf.limits), why->text, &err);
+    settle(u, PBC_UNPACK_FAILED, &err);
 }
 
 void pbc_unpack_fail(struct pbc_unpack *u, unsigned bundle, const struct pbc_error *err)
 {
+    const char *path = u->result[bundle].path;
     struct pbc_error named;
 
-    explain(u, bundle, err, &named);
-    settle(u, PBC_UNPACK_FAILED, &named);
+    /* Room for what to ask for. */
+    if (err->code == PBC_EXIT_NOSPACE)
+        pbc_fail(&named, err->code, "%.300s%s: %.300s", path, strlen(path) > 300 ? "..." : "",
+                 err->text);
+    else
+        pbc_fail(&named, err->code, "%s: %s", path, err->text);
+    fail(u, bundle, &named);
 }
 
 void pbc_unpack_fail_before(struct pbc_unpack *u, const struct pbc_error *err)
 {
-    settle(u, PBC_UNPACK_FAILED, err);
+    fail(u, 0, err);
 }
 
 void pbc_unpack_done(struct pbc_unpack *u)
@@ -217,16 +222,6 @@ static int spawn(struct pbc_unpack *u, void *(*fn)(void *))
     return 0;
 }
 
-static uint64_t used_before(const struct pbc_unpack_conf *conf)
-{
-    struct pbc_memory_room room;
-
-    if (conf->limits.memory == NULL)
-        return 0;
-    room = pbc_memory_room(conf->limits.memory);
-    return room.limit - room.free;
-}
-
 struct pbc_unpack *pbc_unpack_start(const struct pbc_unpack_conf *conf, struct pbc_error *err)
 {
     struct pbc_unpack *u = calloc(1, sizeof(*u));
@@ -236,13 +231,15 @@ struct pbc_unpack *pbc_unpack_start(const struct pbc_unpack_conf *conf, struct p
         return NULL;
     }
     u->conf = *conf;
-    u->before = used_before(conf) + conf->own;
+    u->conf.limits.own = conf->own;
+    if (conf->limits.memory != NULL)
+        pbc_memory_used(conf->limits.memory, u->before);
     u->unwritten = conf->base != NULL; /* see pbc_write_thread */
     pthread_mutex_init(&u->lock, NULL);
     pthread_cond_init(&u->settled, NULL);
     u->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     u->result = calloc(conf->bundles, sizeof(*u->result));
-    u->writer = pbc_writer_new(conf->rootfd, &conf->limits);
+    u->writer = pbc_writer_new(conf->rootfd, &u->conf.limits);
     u->blocks = pbc_pool_new(PBC_BLOCKS, PBC_BLOCK_BYTES);
     if (u->fd < 0 || u->result == NULL || u->writer == NULL || u->blocks == NULL ||
         new_crew(u) != 0 || pbc_fifo_init(&u->arrived) != 0 || pbc_fifo_init(&u->plain) != 0 ||

@@ -19,10 +19,10 @@ struct pbc_unpack {
     struct pbc_unpack_conf conf;
     struct pbc_writer *writer;
     struct pbc_pool *blocks;
-    struct pbc_fifo arrived;      /* to decode */
-    atomic_uint_least64_t pushed; /* bytes of archives, that have come to it */
-    struct pbc_fifo plain;        /* to parse and write */
-    uint64_t before;              /* bytes of the memory's limit that were used when it began */
+    struct pbc_fifo arrived;            /* to decode */
+    atomic_uint_least64_t pushed;       /* bytes of archives, that have come to it */
+    struct pbc_fifo plain;              /* to parse and write */
+    uint64_t before[PBC_MEMORY_LEVELS]; /* bytes of memory that were used when it began */
     pthread_t thread[2];
     unsigned threads;
     struct pbc_crew *crew; /* NULL in builds without libzstd */

@@ -519,3 +519,13 @@ int pbc_writer_take_over(struct pbc_writer *w, const char *name, int is_link, st
         return -1;
     return is_link ? pbc_ledger_link(w->ledger, name, err) : 0;
 }
+
+int pbc_writer_copies(struct pbc_writer *w, const char *name, uint64_t size, struct pbc_error *err)
+{
+    return pbc_ledger_write(w->ledger, size, name, err);
+}
+
+void pbc_writer_copied(struct pbc_writer *w, uint64_t size)
+{
+    pbc_ledger_written(w->ledger, size);
+}

@@ -29,9 +29,11 @@ struct pbc_writer_limits {
     uint64_t entries;                /* members */
     uint64_t min_free;               /* bytes to leave free in the file system */
     const struct pbc_memory *memory; /* what bounds the file system's memory; borrowed; or NULL */
+    uint64_t own; /* bytes of it that the agent itself may come to need; 0: not known */
 };
 
-/* To leave free of the memory. */
+/* To leave free of the memory: min_free, but no more than the agent itself may come to need, and
+ * PBC_MEMORY_RESERVE at least. */
 uint64_t pbc_writer_memory_reserve(const struct pbc_writer_limits *limits);
 
 struct pbc_writer_count {
@@ -77,6 +79,10 @@ int pbc_writer_begin_with(struct pbc_writer *w, uint64_t files, uint64_t bytes,
                           struct pbc_error *err);
 int pbc_writer_take_over(struct pbc_writer *w, const char *name, int is_link,
                          struct pbc_error *err);
+/* Before and after the caller himself writes the `size` bytes of such a file: -1 with
+ * PBC_EXIT_NOSPACE if they do not fit; then there is no after. */
+int pbc_writer_copies(struct pbc_writer *w, const char *name, uint64_t size, struct pbc_error *err);
+void pbc_writer_copied(struct pbc_writer *w, uint64_t size);
 
 /* After the last bundle: no symbolic link may lead out of the tree, whatever the others made of
  * its way since. A link to something that does not exist inside is allowed. */

@@ -1,10 +1,12 @@
 /* The limits of control groups, over files that say what a kernel would. */
 #include "engine_support.h"
 
+#include "base.h"
 #include "memory.h"
 #include "writer.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -124,6 +126,11 @@ static void the_kernel_s_cache_of_files_is_free(void **state)
         "anon 5\nfile 62914560\nshmem 31457280\ninactive_file 20971520\nactive_file 10485760\n");
     assert_room(root, 100 * MIB, 40 * MIB);
 
+    /* The names of the staged files stand there too. */
+    say(root, "sys/fs/cgroup/job/memory.stat",
+        "inactive_file 20971520\nactive_file 10485760\nslab_reclaimable 8388608\n");
+    assert_room(root, 100 * MIB, 40 * MIB);
+
     /* More than is used is nonsense, and no reason to count below zero. */
     say(root, "sys/fs/cgroup/job/memory.stat", "inactive_file 999999999999\n");
     assert_room(root, 100 * MIB, 100 * MIB);
@@ -167,7 +174,7 @@ static void what_is_mounted_may_be_a_part(void **state)
     assert_no_limit(root);
 }
 
-static void the_last_mount_covers_the_others(void **state)
+static void the_last_mount_that_can_be_seen_covers_the_others(void **state)
 {
     const char *root = new_root(state);
 
@@ -182,6 +189,57 @@ static void the_last_mount_covers_the_others(void **state)
     say(root, "new/job/memory.limit_in_bytes", "2097152\n");
     say(root, "new/job/memory.usage_in_bytes", "1048576\n");
     assert_room(root, 2 * MIB, MIB);
+    /* If it can be seen: not so where something else is mounted over it. */
+    say(root, "proc/self/mountinfo",
+        "33 22 0:27 / /new rw - cgroup cgroup rw,memory\n"
+        "35 22 0:27 / /covered rw - cgroup cgroup rw,memory\n");
+    assert_room(root, 2 * MIB, MIB);
+    say(root, "covered/not-ours", "");
+    assert_room(root, 2 * MIB, MIB);
+}
+
+/* The site may have bounded all jobs together, or what they run in. */
+static void a_group_above_the_job_s_is_told_from_it(void **state)
+{
+    const char *root = new_root(state);
+    struct pbc_memory m;
+    struct pbc_memory_room room;
+    struct pbc_error err;
+    uint64_t used[PBC_MEMORY_LEVELS];
+
+#define GROUP "sys/fs/cgroup/memory/slurm/"
+    version_1(root, "/slurm/uid_7/job_5/step_0");
+    say(root, GROUP "uid_7/job_5/step_0/tasks", "");
+    say(root, GROUP "uid_7/job_5/memory.limit_in_bytes", "419430400\n"); /* 400 */
+    say(root, GROUP "uid_7/job_5/memory.usage_in_bytes", "104857600\n"); /* 100 */
+    say(root, GROUP "memory.limit_in_bytes", "524288000\n");             /* 500 */
+    say(root, GROUP "memory.usage_in_bytes", "471859200\n");             /* 450 */
+    pbc_memory_open(&m, root);
+    room = pbc_memory_room(&m);
+    assert_int_equal(room.limit, 500 * MIB);
+    assert_string_equal(room.above, "/slurm");
+    pbc_memory_used(&m, used);
+    assert_int_equal(used[room.level], 450 * MIB);
+    assert_int_equal(used[1 - room.level], 100 * MIB);
+    assert_int_equal(pbc_memory_short(&room, 0, 60 * MIB, 16 * MIB, "so", &err), -1);
+    assert_error(&err, PBC_EXIT_NOSPACE, "so: ", "control group /slurm", "is 500 MiB",
+                 "50 MiB of it", "about 60 MiB", "--mem does not");
+    say(root, GROUP "memory.usage_in_bytes", "5\n");
+    room = pbc_memory_room(&m);
+    assert_int_equal(room.limit, 400 * MIB);
+    assert_null(room.above);
+    pbc_memory_close(&m);
+
+    /* Nothing there is called as Slurm calls a job's. */
+    version_1(root, "/slurm/uid_7/job_x");
+    say(root, GROUP "uid_7/job_x/tasks", "");
+    say(root, GROUP "memory.usage_in_bytes", "471859200\n");
+    pbc_memory_open(&m, root);
+    room = pbc_memory_room(&m);
+    assert_int_equal(room.limit, 500 * MIB);
+    assert_null(room.above);
+    pbc_memory_close(&m);
+#undef GROUP
 }
 
 static void what_cannot_be_read_is_no_limit(void **state)
@@ -355,6 +413,21 @@ static void min_free_is_left_of_the_memory_too(void **state)
     end(&p);
 }
 
+/* It is for what the agent may come to need; a small set needs less. */
+static void min_free_is_not_more_than_the_agent_can_need(void **state)
+{
+    struct pbc_writer_limits limits = {.min_free = 64 * MIB};
+
+    (void)state;
+    assert_int_equal(pbc_writer_memory_reserve(&limits), 64 * MIB);
+    limits.own = 30 * MIB;
+    assert_int_equal(pbc_writer_memory_reserve(&limits), 30 * MIB);
+    limits.own = 9 * MIB;
+    assert_int_equal(pbc_writer_memory_reserve(&limits), PBC_MEMORY_RESERVE);
+    limits.own = 96 * MIB;
+    assert_int_equal(pbc_writer_memory_reserve(&limits), 64 * MIB);
+}
+
 /* A million files of a byte are more than a megabyte, and as many links are not nothing. */
 static void small_members_count(void **state)
 {
@@ -382,6 +455,111 @@ static void small_members_count(void **state)
     end(&p);
 }
 
+/* --- the pipeline -------------------------------------------------------------------------- */
+
+static struct pbc_unpack *unpack(struct place *p, const struct pbc_base *base, uint64_t own)
+{
+    struct pbc_unpack_conf conf = {.rootfd = p->fd,
+                                   .root = UNPACKING_ROOT,
+                                   .limits = p->limits,
+                                   .base = base,
+                                   .own = own,
+                                   .workers = 1,
+                                   .bundles = 1};
+    struct pbc_error err;
+    struct pbc_unpack *u = pbc_unpack_start(&conf, &err);
+
+    assert_non_null(u);
+    return u;
+}
+
+static void fails(struct pbc_unpack *u, struct pbc_error *err)
+{
+    struct pollfd fd = {.fd = pbc_unpack_fd(u), .events = POLLIN};
+
+    assert_int_equal(poll(&fd, 1, 120000), 1);
+    assert_int_equal(pbc_unpack_state(u, err), PBC_UNPACK_FAILED);
+    pbc_unpack_free(u);
+}
+
+static void push_file(struct pbc_unpack *u, struct pbc_pool *pool, size_t len)
+{
+    struct bytes tar = {0}, data = {0};
+
+    bytes_fill(&data, 'x', len);
+    tar_add(&tar, (struct member){.name = "lib/x", .data = data.data, .len = len});
+    pbc_unpack_push(u, begin_chunk(0, PBC_FORMAT_TAR, tar.len, "/bundles/b.tar"));
+    for (size_t at = 0, n; at < tar.len; at += n) {
+        struct pbc_chunk *c = pbc_pool_wait(pool);
+
+        if (c == NULL)
+            break;
+        n = tar.len - at < 65536 ? tar.len - at : 65536;
+        memcpy(c->data, tar.data + at, n);
+        pbc_chunk_set(c,
+                      (struct pbc_frame){.type = PBC_FRAME_DATA, .length = (uint32_t)n, .aux = at});
+        pbc_unpack_push(u, c);
+    }
+    bytes_free(&data);
+    bytes_free(&tar);
+}
+
+/* One group leaves least at first, another at the end: what was used of the one says nothing of the
+ * other. */
+static void what_the_bundles_need_is_counted_in_one_group(void **state)
+{
+    struct pbc_pool *pool = pbc_pool_new(64, 65536);
+    struct pbc_unpack *u;
+    struct pbc_error err;
+    struct place p;
+
+    begin(&p, state, 0);
+    pbc_memory_close(&p.memory);
+    version_2(p.root, "/job_5/step_0");
+    say(p.root, "sys/fs/cgroup/job_5/step_0/memory.max", "314572800\n");     /* 300 */
+    say(p.root, "sys/fs/cgroup/job_5/step_0/memory.current", "262144000\n"); /* 250 */
+    say(p.root, "sys/fs/cgroup/job_5/memory.max", "419430400\n");            /* 400 */
+    say(p.root, "sys/fs/cgroup/job_5/memory.current", "346030080\n");        /* 330 */
+    pbc_memory_open(&p.memory, p.root);
+    u = unpack(&p, NULL, 20 * MIB);
+    say(p.root, "sys/fs/cgroup/job_5/memory.current", "408944640\n"); /* 390, 60 of them ours */
+    push_file(u, pool, MIB);
+    fails(u, &err);
+    assert_error(&err, PBC_EXIT_NOSPACE, "/bundles/b.tar: the job's memory", "'lib/x'",
+                 "job is 400 MiB", "10 MiB of it", "need about 60 MiB",
+                 "--mem=442M"); /* 330 + 20 + 16 + 60 + 16 */
+    pbc_pool_free(pool);
+    end(&p);
+}
+
+/* In a set that extends another most are links, and only those that are rewritten take memory. */
+static void files_that_a_base_has_rewritten_are_charged(void **state)
+{
+    struct pbc_base base = {
+        .old_root = "/dev/shm/pbcast/7/1123456789abcdef0123456789abcdef",
+        .new_root = UNPACKING_ROOT,
+    };
+    struct pbc_unpack *u;
+    struct bytes data = {0};
+    struct pbc_error err;
+    struct place p;
+
+    begin(&p, state, 70 * MIB); /* 30 are free */
+    bytes_fill(&data, 'x', 15 * MIB);
+    make_dir(in(p.root, "base"), 0755);
+    make_file(in(p.root, "base/linked"), (char *)data.data, data.len);
+    bytes_add(&data, base.old_root, strlen(base.old_root));
+    make_file(in(p.root, "base/rewritten"), (char *)data.data, data.len);
+    bytes_free(&data);
+    base.fd = open(in(p.root, "base"), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    u = unpack(&p, &base, 20 * MIB);
+    fails(u, &err);
+    assert_error(&err, PBC_EXIT_NOSPACE, "the job's memory does not suffice for member 'rewritten'",
+                 "job is 100 MiB", "30 MiB of it", "--mem=");
+    close(base.fd);
+    end(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -389,13 +567,17 @@ int main(void)
         cmocka_unit_test(the_kernel_s_cache_of_files_is_free),
         cmocka_unit_test(version_2_has_two_limits_in_every_group),
         cmocka_unit_test(what_is_mounted_may_be_a_part),
-        cmocka_unit_test(the_last_mount_covers_the_others),
+        cmocka_unit_test(the_last_mount_that_can_be_seen_covers_the_others),
         cmocka_unit_test(what_cannot_be_read_is_no_limit),
         cmocka_unit_test(more_levels_than_are_looked_at_do_no_harm),
         cmocka_unit_test(the_error_says_what_to_ask_for),
         cmocka_unit_test(a_writer_stops_before_the_limit),
         cmocka_unit_test(min_free_is_left_of_the_memory_too),
+        cmocka_unit_test(a_group_above_the_job_s_is_told_from_it),
+        cmocka_unit_test(min_free_is_not_more_than_the_agent_can_need),
         cmocka_unit_test(small_members_count),
+        cmocka_unit_test(what_the_bundles_need_is_counted_in_one_group),
+        cmocka_unit_test(files_that_a_base_has_rewritten_are_charged),
     };
 
     return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);
