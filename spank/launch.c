@@ -284,7 +284,7 @@ static int attempt_step(const struct pbc_launch *l, const struct pbc_meeting *m,
         return pbc_fail(err, PBC_EXIT_FAILED, "staging was interrupted");
     if (end == PBC_CHILD_EXITED && WIFEXITED(status) && WEXITSTATUS(status) == 0)
         return 0;
-    if (out.again && !out.unstarted)
+    if ((out.again || out.unlaunched) && !out.unstarted)
         return again(&out, err);
     if (out.error[0] != '\0')
         return pbc_fail(err, code_of(status), "%s", out.error);

@@ -114,6 +114,15 @@ static int is_unstarted(const char *line)
     return 0;
 }
 
+/* srun's word for a slurmstepd that has failed before it came to its tasks. So it is when a job is
+ * requeued while it stages: the steps of the new run have the numbers of the old ones, and where
+ * one of those has not ended, because its PMIx still tries to reach others, the new one finds
+ * PMIx's socket in use. Another step has another number. */
+static int is_unlaunched(const char *line)
+{
+    return strstr(line, "launch failed: Unspecified error") != NULL;
+}
+
 static void take_line(struct pbc_output *o)
 {
     const char *text;
@@ -142,6 +151,11 @@ static void take_line(struct pbc_output *o)
         show(o, "pbcast: ", text);
     } else {
         o->unstarted |= is_unstarted(o->line);
+        if (is_unlaunched(o->line)) {
+            o->unlaunched = 1;
+            if (o->why[0] == '\0')
+                snprintf(o->why, sizeof(o->why), "%.*s", PBC_ERROR_MAX - 1, o->line);
+        }
         if (o->verbose >= PBC_OUTPUT_ALL)
             show(o, "pbcast: | ", o->line);
         else if (o->line[0] != '\0')

@@ -4,7 +4,8 @@
  * as the cause, "pbcast: again: " before any of them asks for another try, "pbcast: progress: " is
  * rewritten in place on a terminal, and all others pass at once. Whatever else the step says (srun,
  * slurmstepd, PMIx) is noise: kept within a bound, shown only where it is needed to understand a
- * failure; but that an agent could not be started is noticed.
+ * failure; but that an agent could not be started is noticed, and whether that is worth another
+ * try.
  */
 #ifndef PBC_OUTPUT_H
 #define PBC_OUTPUT_H
@@ -27,7 +28,8 @@ struct pbc_output {
     char error[PBC_ERROR_MAX]; /* text of the first error line; "" = none */
     int again;
     char why[PBC_ERROR_MAX]; /* text of the last line that asked for another try; "" = none */
-    int unstarted;           /* some agent cannot run on its node: the others miss it in vain */
+    int unlaunched; /* slurmstepd could not start the step on some node, for a reason of its own */
+    int unstarted;  /* some agent cannot run on its node: the others miss it in vain */
     char noise[PBC_NOISE_MAX];
     size_t noise_len;
     size_t noise_lost; /* lines beyond the bound */

@@ -392,21 +392,67 @@ srun -N3 -n3 sh -c '$PROBE after'"
     nothing_left
 }
 
-# requeue_when FILE: requeues the job in $script when FILE of the user's home is there, and waits.
+# Waits until agents unpack on 4 nodes.
+four_unpack() {
+    local i node n
+    for ((i = 0; i < 900; i++)); do
+        n=0
+        for node in $(node_list); do
+            [[ -z $(cluster exec "$node" find "$STORE" -mindepth 2 -maxdepth 2 -name '.incoming*' 2>/dev/null) ]] || n=$((n + 1))
+        done
+        ((n != 4)) || return 0
+        sleep 0.1
+    done
+    fail "agents unpack on $n nodes"
+}
+# requeue_when CMD...: requeues the job in $script when CMD has waited for it, and waits; between the
+# two runs nothing is left.
 requeue_when() {
     local job i
     job=$(as_user sbatch --parsable -N4 --requeue --open-mode=append -o "$script.out" --pbcast-bundle="$set" "$script")
-    appears "$1" || return
+    "$@" || return
     as_user scontrol requeue "$job"
-    # Slurm would wait for two minutes, and never starts a job in the second in which it ended it.
     for ((i = 0; i < 900; i++)); do
-        as_user scontrol -o show job "$job" | grep -q 'JobState=PENDING.* Restarts=1 ' &&
-            as_user scontrol update job "$job" StartTime=now+3 && break
+        ! as_user scontrol -o show job "$job" | grep -q 'JobState=PENDING.* Restarts=1 ' || break
         sleep 0.1
     done
+    cluster rate all off
+    nodes_are_clean || return
+    # Slurm would wait for two minutes, and never starts a job in the second in which it ended it.
+    as_user scontrol update job "$job" StartTime=now+3 || return
     appears again || return
     idle || return
     out=$(cat "$SHARED/home/alice/${script##*/}.out")
+}
+
+# row: scontrol requeue while it stages | none | yes | works
+test_requeue_while_staging() {
+    rm -f "$SHARED"/home/alice/{first,again}
+    # shellcheck disable=SC2016
+    script 'test $SLURM_RESTART_COUNT || { touch ~/first; sleep 300; }
+srun sh -c '"'$PROBE restarted'"'; touch ~/again'
+    cluster rate all 5mbit # the set takes a hundred seconds
+    requeue_when four_unpack && expect_count 4 " restarted" && expect_count 1 "pbcast: staged" &&
+        { [[ ! -e $SHARED/home/alice/first ]] || fail "it had been staged already"; } && nothing_left
+}
+
+# After a requeue a slurmstepd of the first run may be there still, in whose place the one with the
+# same number cannot start: its PMIx tries for half a minute to reach others that are gone. Here a
+# socket with the name of its own stands for it.
+# row: the staging step's slurmstepd fails on a node, as it may after a requeue | none | yes | works, with another step
+test_a_step_that_slurm_cannot_start_is_tried_again() {
+    local job spool socket
+    script "srun sh -c '$PROBE started'"
+    job=$(as_user sbatch --parsable -H -N4 --nodelist=n[1-4] -o "$script.out" --pbcast-verbose=2 --pbcast-bundle="$set" "$script")
+    spool=$(as_user scontrol show config | sed -n 's/^SlurmdSpoolDir *= *//p')
+    socket=${spool//%n/n4}/stepd.slurm.pmix.$job.0
+    cluster exec n4 python3 -c 'import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])' "$socket" || return
+    as_user scontrol release "$job"
+    idle 120
+    cluster exec n4 rm -f "$socket"
+    out=$(cat "$SHARED/home/alice/${script##*/}.out")
+    expect_count 4 " started" && expect_out "try 2 of 3" &&
+        expect_count 1 "pbcast: staged" && nothing_left
 }
 
 # row: scontrol requeue after it has staged | none | yes | works
@@ -415,7 +461,7 @@ test_requeue_after_staging() {
     # shellcheck disable=SC2016
     script 'test $SLURM_RESTART_COUNT || { touch ~/first; sleep 300; }
 srun sh -c '"'$PROBE restarted'"'; touch ~/again'
-    requeue_when first && expect_count 4 " restarted" && expect_count 2 "pbcast: staged" && nothing_left
+    requeue_when appears first && expect_count 4 " restarted" && expect_count 2 "pbcast: staged" && nothing_left
 }
 
 # ---- without the plugin ----

@@ -64,9 +64,10 @@ idle() {
         fail "nodes are not idle: $(as_user sinfo -hNo '%N %T %E' | paste -sd';')"
 }
 # Nothing in any store, no process of ours, no node out of service.
-nothing_left() {
+nothing_left() { idle && nodes_are_clean; }
+# The same while jobs wait.
+nodes_are_clean() {
     local node left
-    idle || return 1
     for node in $(node_list); do
         left=$(cluster exec "$node" find "$STORE" -mindepth 1 2>/dev/null)
         [[ -z $left ]] || fail "left on $node: $left" || return 1

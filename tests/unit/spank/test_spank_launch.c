@@ -394,6 +394,7 @@ static void an_agent_that_something_else_keeps_from_starting_is_not_tried_again(
         "pbcast-stage: error while loading shared libraries: libpmix.so.2: cannot open",
         "slurmstepd-n7: error: TaskProlog failed status=1",
         "slurmstepd-n7: error: Failed to invoke spank plugin stack",
+        "srun: error: task 6 launch failed: Unspecified error; Failed to invoke spank plugin stack",
     };
     struct pbc_error err;
 
@@ -474,6 +475,25 @@ static void again_and_then_success(void **state)
     assert_string_equal(said, "");
     assert_non_null(strstr(file_text(in(*state, "tries")), "--pause 310 "));
     assert_non_null(strstr(file_text(in(*state, "tries")), "--pause 1000 "));
+}
+
+/* What srun says when slurmstepd itself fails, as it may after a requeue. What the other agents
+ * say, which Slurm ends, is not the reason. */
+static void a_step_that_slurm_could_not_start_is_tried_again(void **state)
+{
+    struct pbc_error err;
+
+    unlink(in(*state, "tries"));
+    srun_is(state, "echo x >>$dir/tries\n"
+                   "[ $(wc -l <$dir/tries) = 2 ] && exit 0\n"
+                   "echo 'pbcast: error: node n1: staging was stopped by signal 15 (Terminated)'\n"
+                   "echo 'srun: error: task 3 launch failed: Unspecified error' >&2; exit 137");
+    assert_int_equal(run(state, &err), 0);
+    assert_string_equal(said, "");
+
+    srun_is(state, "echo 'srun: error: task 3 launch failed: Unspecified error' >&2; exit 1");
+    assert_int_equal(run(state, &err), -1);
+    assert_error(&err, PBC_EXIT_AGAIN, "3 times", "task 3 launch failed");
 }
 
 static void again_by_exit_code_until_it_is_enough(void **state)
@@ -839,6 +859,7 @@ int main(void)
         cmocka_unit_test_setup(death_by_a_signal, setup),
         cmocka_unit_test_setup(srun_is_missing, setup),
         cmocka_unit_test_setup(again_and_then_success, setup),
+        cmocka_unit_test_setup(a_step_that_slurm_could_not_start_is_tried_again, setup),
         cmocka_unit_test_setup(again_by_exit_code_until_it_is_enough, setup),
         cmocka_unit_test_setup(the_last_try_says_why, setup),
         cmocka_unit_test_setup(slurm_is_asked_for_pmix, setup),
