@@ -19,11 +19,12 @@
 #define ERROR_GRACE_MS 8000
 
 /* How a child is ended, and how long each of the signals gets. srun passes SIGINT on to the agents,
- * which clean up; at SIGTERM it kills them. */
+ * which clean up and tell each other, and end after 3 seconds at the latest; at SIGTERM it kills
+ * them. */
 static const struct {
     int signo;
     int ms;
-} endings[] = {{SIGINT, 2000}, {SIGTERM, 5000}, {SIGKILL, 5000}};
+} endings[] = {{SIGINT, 6000}, {SIGTERM, 5000}, {SIGKILL, 5000}};
 #define ENDINGS (sizeof(endings) / sizeof(endings[0]))
 
 static const int caught[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};

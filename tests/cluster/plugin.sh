@@ -385,7 +385,7 @@ interrupt() {
 ended_soon() {
     local ms
     ms=$(sed -n 's/^ended after \([0-9]*\) ms$/\1/p' <<<"$out")
-    ((${ms:-99999} < 8000)) || fail "took $ms ms"
+    ((${ms:-99999} < 20000)) || fail "took $ms ms"
 }
 
 test_signals_end_the_staging() {
@@ -416,8 +416,8 @@ test_killed_srun_leaves_nothing() {
 test_ctrl_c_at_a_terminal() {
     bundle hang
     # shellcheck disable=SC2016
-    out=$( (sleep 3; printf '\003'; sleep 8) |
-        timeout 20 "$top/container/cluster" --name "$PBC_CLUSTER" run script -qec "srun -N4 --pbcast-bundle=$bundle echo ran; echo rc=\$?" /dev/null 2>&1)
+    out=$( (sleep 3; printf '\003'; sleep 15) |
+        timeout 60 "$top/container/cluster" --name "$PBC_CLUSTER" run script -qec "srun -N4 --pbcast-bundle=$bundle echo ran; echo rc=\$?" /dev/null 2>&1)
     expect_out rc=1 && expect_out "pbcast: staging was interrupted" && nothing_left
 }
 
