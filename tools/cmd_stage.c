@@ -193,9 +193,12 @@ static int stage(const struct request *q, unsigned attempt, struct pbc_error *er
         if (errno != EINTR)
             return pbc_fail_errno(err, PBC_EXIT_FAILED, "waiting for the staging step");
     }
-    /* Hydra's mpiexec ORs what the agents end with, and launchers have statuses of their own. */
-    return WIFEXITED(status) && WEXITSTATUS(status) <= PBC_EXIT_AGAIN ? WEXITSTATUS(status)
-                                                                      : PBC_EXIT_FAILED;
+    /* Launchers have statuses of their own. Hydra's mpiexec ORs what the agents end with: a 6 may
+     * be of 4 and 2, and is no reason for another try. */
+    if (!WIFEXITED(status) || WEXITSTATUS(status) > PBC_EXIT_AGAIN ||
+        (q->launcher.kind == PBC_LAUNCHER_HYDRA && WEXITSTATUS(status) == PBC_EXIT_AGAIN))
+        return PBC_EXIT_FAILED;
+    return WEXITSTATUS(status);
 }
 
 /* A step that waits for the job's end. Slurm ends it with SIGTERM, after the script as well as on

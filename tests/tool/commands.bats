@@ -111,6 +111,24 @@ in_job() {
     done
 }
 
+@test "stage tries again when the agents ask for it, and not when Hydra may have made that up" {
+    local name
+    in_job
+    : >bin/pbcast-stage-openmpi
+    chmod +x bin/pbcast-stage-openmpi
+    for name in HYDRA '(Open MPI)'; do
+        : >tries
+        printf '#!/bin/sh\n[ "$1" != --version ] || exec echo "%s"\necho x >>tries\nexit 6\n' "$name" >bin/mpiexec
+        chmod +x bin/mpiexec
+        pbcast stage -k -m mpiexec b.tar.zst
+        if [[ $name == HYDRA ]]; then
+            [[ $status == 1 && $(<tries) == x ]] || said "another try, or status 1"
+        else
+            [[ $status == 6 && $(wc -l <tries) == 3 ]] || said "three tries and status 6"
+        fi
+    done
+}
+
 @test "a file of which nothing can be made" {
     local command
     printf 'no archive\n' >'a $(touch pwned)'
