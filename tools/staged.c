@@ -13,7 +13,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SUFFIX ".manifest"
+#define SUFFIX         ".manifest"
+#define COMPONENTS_MAX 128 /* of a heterogeneous job, as in Slurm */
 
 /* Where and what is looked for. */
 struct search {
@@ -102,16 +103,55 @@ static bool read_root(struct search *s)
     return true;
 }
 
+/* The id of a component of the heterogeneous job, 0 if there is none. */
+static uint32_t component(unsigned i)
+{
+    char name[64];
+    const char *text;
+    unsigned long job;
+
+    snprintf(name, sizeof(name), "SLURM_JOB_ID_HET_GROUP_%u", i);
+    text = getenv(name);
+    return text != NULL && pbc_parse_number(text, 1, UINT32_MAX, &job) == 0 ? (uint32_t)job : 0;
+}
+
+/* The directory of the job in s->store. Where the job is heterogeneous SLURM_JOB_ID is the first
+ * component's, and the directory that of the component which this node belongs to. */
+static int open_component(const struct pbc_staged_wish *wish, struct search *s,
+                          struct pbc_error *err)
+{
+    bool is_het = false;
+    uint32_t job;
+
+    s->fd = pbc_store_open(s->store, s->job, geteuid(), err);
+    if (s->fd >= 0 || errno != ENOENT || wish->job != 0)
+        return s->fd;
+    /* A job that was submitted in one has its variables. */
+    for (unsigned i = 0; i < COMPONENTS_MAX && (job = component(i)) != 0; i++)
+        is_het |= job == s->job;
+    for (unsigned i = 0; is_het && i < COMPONENTS_MAX && (job = component(i)) != 0; i++) {
+        int fd = pbc_store_open(s->store, job, geteuid(), NULL);
+
+        if (fd >= 0) {
+            s->job = job;
+            s->fd = fd;
+            return fd;
+        }
+    }
+    errno = ENOENT;
+    return -1;
+}
+
 static int open_job(const struct pbc_staged_wish *wish, struct search *s, struct pbc_error *err)
 {
     if (wish->store != NULL && (wish->store[0] != '/' || strlen(wish->store) >= sizeof(s->store)))
         return pbc_fail(err, PBC_EXIT_USAGE, "the store is an absolute path, not %s", wish->store);
     snprintf(s->store, sizeof(s->store), "%s",
              wish->store != NULL ? wish->store : PBC_STORE_DEFAULT);
-    s->fd = pbc_store_open(s->store, s->job, geteuid(), err);
+    s->fd = open_component(wish, s, err);
     if (s->fd < 0 && errno == ENOENT && wish->store == NULL) {
         snprintf(s->store, sizeof(s->store), "/dev/shm/pbcast-%u", (unsigned)geteuid());
-        s->fd = pbc_store_open(s->store, s->job, geteuid(), err);
+        s->fd = open_component(wish, s, err);
     }
     if (s->fd < 0 && errno == ENOENT)
         return pbc_fail(err, PBC_EXIT_FAILED,

@@ -335,12 +335,13 @@ cat ranks
 export SLURM_MPI_TYPE=none
 srun -n2 sh -c '$PROBE first'
 srun --het-group=1 -n3 sh -c '$PROBE second'
+srun --het-group=1 -n3 sh -c 'env -u PBCAST_ROOT pbcast env --set=\$SLURM_PBCAST_SET >/dev/null && echo found by name'
 srun --het-group=0 -n1 sh -c '$PROBE left' : --het-group=1 -n2 sh -c '$PROBE right'
 srun --het-group=0,1 -n1 --pbcast-bundle=$app sh -c 'ls -d \$PBCAST_ROOT/app'
 srun --het-group=0,1 -n1 --pbcast-bundle=none sh -c 'echo without:\$PBCAST_ROOT:'
 "
     pmix batch -D "$USER_HOME"
-    expect_rc 0 && expect_count 1 " script" && ranks 5 && expect_count 2 " first" && expect_count 3 " second" &&
+    expect_rc 0 && expect_count 1 " script" && ranks 5 && expect_count 2 " first" && expect_count 3 " second" && expect_count 3 "found by name" &&
         expect_count 1 " left" && expect_count 2 " right" && expect_count 2 "/app" &&
         expect_count 2 "without::" && nothing_left
 }

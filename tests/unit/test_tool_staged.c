@@ -87,6 +87,29 @@ static void of_several_sets_one_must_be_named(void **state)
     finds((struct pbc_staged_wish){0}, ONE);
 }
 
+/* SLURM_JOB_ID is that of the first component everywhere. */
+static void in_a_component_of_a_job_its_directory_is_found(void **state)
+{
+    (void)state;
+    stage(ONE, "");
+    setenv("SLURM_JOB_ID", "5", 1);
+    setenv("SLURM_JOB_ID_HET_GROUP_0", "5", 1);
+    setenv("SLURM_JOB_ID_HET_GROUP_1", "6", 1);
+    setenv("SLURM_JOB_ID_HET_GROUP_2", "7", 1);
+    finds((struct pbc_staged_wish){.set = ONE}, ONE);
+    finds((struct pbc_staged_wish){0}, ONE);
+    refuses((struct pbc_staged_wish){.job = 5}, PBC_EXIT_FAILED, "job 5");
+    /* of a job around this one */
+    setenv("SLURM_JOB_ID", "9", 1);
+    refuses((struct pbc_staged_wish){.set = ONE}, PBC_EXIT_FAILED, "job 9");
+    for (int i = 0; i < 3; i++) {
+        char name[64];
+
+        snprintf(name, sizeof(name), "SLURM_JOB_ID_HET_GROUP_%d", i);
+        unsetenv(name);
+    }
+}
+
 static void bundles_name_their_set(void **state)
 {
     char *bundle[] = {strdup(in(*state, "b.gz"))};
@@ -189,9 +212,13 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, store_setup, scratch_teardown)
     const struct CMUnitTest tests[] = {
-        TEST(the_only_set_of_the_job_is_meant), TEST(of_several_sets_one_must_be_named),
-        TEST(bundles_name_their_set),           TEST(in_a_tree_that_one_is_meant),
-        TEST(another_profile_must_fit),         TEST(another_set_is_left_first),
+        TEST(the_only_set_of_the_job_is_meant),
+        TEST(of_several_sets_one_must_be_named),
+        TEST(in_a_component_of_a_job_its_directory_is_found),
+        TEST(bundles_name_their_set),
+        TEST(in_a_tree_that_one_is_meant),
+        TEST(another_profile_must_fit),
+        TEST(another_set_is_left_first),
     };
 
     return cmocka_run_group_tests_name("staged", tests, NULL, NULL);
