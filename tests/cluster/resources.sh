@@ -150,6 +150,30 @@ test_salloc_with_an_interactive_step_stages_inside_the_allocation() {
     expect_out "shell on n1" && expect_count 4 "interactive from" && expect_count 1 "pbcast: staged" && nothing_left
 }
 
+# Slurm hands the tasks a display, whose connections come out at the one that srun was called with:
+# here something that answers as no X server would.
+test_a_display_is_forwarded_beside_the_staging() {
+    simple_bundle display 1
+    printf '%s\n' 'import socket, sys' \
+        's = socket.create_server(("", 6007))' 'print("listens", flush=True)' \
+        'while True:' '    c = s.accept()[0]' '    c.sendall(b"the display of login\n")' '    c.close()' >"$SHARED/home/alice/display.py"
+    # shellcheck disable=SC2016
+    printf '%s\n' hello 'python3 - <<E' 'import os, socket' 'host, rest = os.environ["DISPLAY"].split(":")' \
+        'c = socket.create_connection((host, 6000 + int(float(rest))))' 'print("reached", c.makefile().read(), end="")' E \
+        >"$SHARED/home/alice/client.sh"
+    # shellcheck disable=SC2016
+    capture bash -c 'export DISPLAY=login:7.0
+        coproc python3 ~/display.py
+        read -r <&"${COPROC[0]}"
+        xauth -q add "$DISPLAY" . 0123456789abcdef0123456789abcdef
+        srun -N2 --x11 --mem=300M --pbcast-bundle='"$bundle"' sh ~/client.sh
+        rc=$?
+        kill "$COPROC_PID"
+        exit $rc'
+    expect_rc 0 && expect_count 2 "display from $STORE/" && expect_count 2 "reached the display of login" &&
+        expect_count 1 "pbcast: staged" && nothing_left
+}
+
 test_the_site_s_prolog_task_prolog_and_epilog_run_beside_ours() {
     local node job
     simple_bundle site 1
