@@ -17,7 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define DATA_MAX    (1ul << 30) /* bytes of memory, far above what an agent needs */
+#define DATA_MAX    (1ul << 30) /* bytes of memory beside MPI's, far above what an agent needs */
 #define ENTRIES_MAX 10000000    /* members of a set, unless --max-entries says otherwise */
 
 static const char usage[] =
@@ -335,9 +335,6 @@ static void harden(void)
 {
     const struct rlimit none = {0, 0};
     struct rlimit files;
-#ifndef PBC_SANITIZED
-    struct rlimit data;
-#endif
 
     (void)setrlimit(RLIMIT_CORE, &none);
     (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
@@ -347,18 +344,33 @@ static void harden(void)
         files.rlim_cur = files.rlim_max;
         (void)setrlimit(RLIMIT_NOFILE, &files);
     }
-#ifndef PBC_SANITIZED /* whose shadow memory counts */
-    /* Archives can ask for memory that no other limit sees: a sparse file's map, an xz dictionary.
-     */
-    if (getrlimit(RLIMIT_DATA, &data) == 0 && data.rlim_cur > DATA_MAX) {
-        data.rlim_cur = DATA_MAX;
-        (void)setrlimit(RLIMIT_DATA, &data);
-    }
-#endif
     /* An srun that is gone, or a limit of the user's on files, must not end us before we have
      * cleaned up and said why. */
     (void)signal(SIGPIPE, SIG_IGN);
     (void)signal(SIGXFSZ, SIG_IGN);
+}
+
+/* Archives can ask for memory that no other limit sees: a sparse file's map, an xz dictionary.
+ * What MPI or PMIx have taken until now (UCX maps much at once) does not count. */
+static void limit_data(void)
+{
+#ifndef PBC_SANITIZED       /* whose shadow memory counts */
+    unsigned long used = 0; /* pages, as the limit counts them */
+    FILE *in = fopen("/proc/self/statm", "re");
+    struct rlimit data;
+    rlim_t most;
+
+    if (in != NULL) {
+        if (fscanf(in, "%*u %*u %*u %*u %*u %lu", &used) != 1)
+            used = 0;
+        fclose(in);
+    }
+    most = DATA_MAX + (rlim_t)used * (rlim_t)sysconf(_SC_PAGESIZE);
+    if (getrlimit(RLIMIT_DATA, &data) == 0 && data.rlim_cur > most) {
+        data.rlim_cur = most;
+        (void)setrlimit(RLIMIT_DATA, &data);
+    }
+#endif
 }
 
 static int fail_main(const struct options *o, const struct pbc_error *err)
@@ -420,6 +432,7 @@ int pbc_agent_main(int argc, char *argv[], pbc_coord_open *meet, pbc_source_pack
         o.pause_ms = pbc_tree_pause((uint32_t)tasks);
     if (meet(&coord, (uint32_t)tasks, (unsigned)o.pause_ms, &err) != 0)
         return fail_main(&o, &err);
+    limit_data();
     if (coord.size > 1 && !o.has_fence)
         o.conf.fence = 10 + coord.size / 100;
     return (int)pbc_run(&o.conf, &coord);

@@ -3,6 +3,8 @@
  * They meet in a directory: PBC_LOCAL_DIR, with a file for the record of each PBC_LOCAL_RANK of
  * PBC_LOCAL_SIZE. PBC_LOCAL_RECORD=bad: this one's record is of no use to the others.
  * PBC_LOCAL_PORT: where this one finds the rank PBC_LOCAL_OTHER, instead of at its own port.
+ * PBC_LOCAL_MEMORY: take 2 GiB of memory before they meet, as an MPI may, and try for as much
+ * after.
  */
 #include "agent.h"
 #include "pack_dir.h"
@@ -18,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 static const char *record_path(uint32_t rank, const char *suffix, char path[4096])
@@ -39,6 +42,14 @@ static int put(uint32_t rank, const void *record, size_t len)
     return rename(temporary, record_path(rank, ".record", path));
 }
 
+static int take_memory(void)
+{
+    return mmap(NULL, (size_t)2 << 30, PROT_READ | PROT_WRITE,
+                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0) == MAP_FAILED
+               ? -1
+               : 0;
+}
+
 static int exchange(struct pbc_coord *c, const void *record, size_t len, unsigned seconds,
                     struct pbc_error *err)
 {
@@ -47,6 +58,8 @@ static int exchange(struct pbc_coord *c, const void *record, size_t len, unsigne
     const unsigned nap_us = 2000 + 50 * c->size;
     uint64_t waited_us = 0;
 
+    if (getenv("PBC_LOCAL_MEMORY") != NULL && take_memory() == 0)
+        return pbc_fail(err, PBC_EXIT_FAILED, "nothing bounds memory");
     if (put(c->rank, record, getenv("PBC_LOCAL_RECORD") != NULL ? len - 1 : len) != 0)
         return pbc_fail_errno(err, PBC_EXIT_FAILED, "%s", record_path(c->rank, "", path));
     for (uint32_t i = 0; i < c->size; i++) {
@@ -99,6 +112,8 @@ static int coord_dir(struct pbc_coord *c, uint32_t tasks, unsigned pause_ms, str
         return pbc_coord_solo(c, err);
     if (rank == NULL || size == NULL || getenv("PBC_LOCAL_DIR") == NULL)
         return pbc_fail(err, PBC_EXIT_USAGE, "PBC_LOCAL_DIR, _RANK and _SIZE must be set");
+    if (getenv("PBC_LOCAL_MEMORY") != NULL && take_memory() != 0)
+        return pbc_fail_errno(err, PBC_EXIT_FAILED, "no memory for MPI");
     *c = (struct pbc_coord){.rank = (uint32_t)atoi(rank),
                             .size = (uint32_t)atoi(size),
                             .exchange = exchange,

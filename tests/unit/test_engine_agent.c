@@ -150,6 +150,26 @@ static void the_help_has_every_option(void **state)
         assert_said(state, "--help", PBC_EXIT_OK, options[i]);
 }
 
+#ifndef PBC_SANITIZED /* where nothing is bounded */
+/* It bounds what archives can ask for. */
+static void what_mpi_takes_is_not_bounded_with_the_agent(void **state)
+{
+    char args[512];
+
+    setenv("SLURM_STEP_NUM_TASKS", "2", 1);
+    setenv("PBC_LOCAL_DIR", *state, 1);
+    setenv("PBC_LOCAL_RANK", "0", 1);
+    setenv("PBC_LOCAL_SIZE", "1", 1);
+    setenv("PBC_LOCAL_MEMORY", "1", 1);
+    make_dir(in(*state, "store"), 0755);
+    make_dir(in(*state, "store/7"), 0700);
+    snprintf(args, sizeof(args), "--store %s/store --job 7 nosuch.tar", (char *)*state);
+    assert_said(state, args, PBC_EXIT_REFUSED, "nosuch.tar");
+    unsetenv("SLURM_STEP_NUM_TASKS");
+    unsetenv("PBC_LOCAL_MEMORY");
+}
+#endif
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -159,6 +179,9 @@ int main(void)
         cmocka_unit_test(outside_a_job_its_number_must_be_given),
         cmocka_unit_test(help_and_version_are_on_standard_output),
         cmocka_unit_test(the_help_has_every_option),
+#ifndef PBC_SANITIZED
+        cmocka_unit_test(what_mpi_takes_is_not_bounded_with_the_agent),
+#endif
     };
 
     return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);
