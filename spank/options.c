@@ -81,6 +81,12 @@ static int take(int val, const char *optarg, int remote)
         return 0;
     if (inherited != NULL && !from_job && pbc_slurm_context() == PBC_CTX_ALLOCATOR)
         unsetenv(table[val].job);
+    if (!remote && !from_job && pbc_slurm_is_scrontab()) {
+        pbc_slurm_error("scrontab hands options of plugins to no job: give --%s to the srun that "
+                        "the entry starts",
+                        table[val].name);
+        return -1;
+    }
     copy = strdup(optarg);
     if (copy == NULL)
         return -1;

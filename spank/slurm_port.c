@@ -25,6 +25,11 @@ enum pbc_context pbc_slurm_context(void)
     }
 }
 
+int pbc_slurm_is_scrontab(void)
+{
+    return strcmp(program_invocation_short_name, "scrontab") == 0;
+}
+
 #ifdef PBC_COMPAT_INIT_FAILURE
 __attribute__((visibility("default"))) int slurm_spank_init_failure_mode = PBC_COMPAT_INIT_FAILURE;
 #endif

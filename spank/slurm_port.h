@@ -39,6 +39,9 @@ struct pbc_step {
 
 enum pbc_context pbc_slurm_context(void);
 
+/* 1 in scrontab, which reads options of plugins like sbatch and then forgets them. */
+int pbc_slurm_is_scrontab(void);
+
 /* 1 if a failure of slurm_spank_init in slurmstepd fails the job, 0 if it takes the node out of
  * service. */
 int pbc_slurm_init_fails_the_job(void);

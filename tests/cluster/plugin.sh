@@ -369,6 +369,30 @@ test_manifest_lost_on_one_node() {
     expect_count 1 "pbcast: node n2: " && expect_out "is not staged here" && nothing_left
 }
 
+# Debian builds Slurm without it.
+test_scrontab_refuses_options_and_its_jobs_stage_by_srun() {
+    local tab=$SHARED/home/alice/tab log i
+    as_user which scrontab >/dev/null || { echo "this Slurm has no scrontab" && return 77; }
+    cluster conf ScronParameters=enable
+    bundle
+    printf '%s\n' "#SCRON --pbcast-bundle=$bundle" '* * * * * hello' >"$tab"
+    capture scrontab "$USER_HOME/tab"
+    expect_failure && expect_out "give --pbcast-bundle to the srun that the entry starts" || return
+    log=cron-$RANDOM$RANDOM.out
+    printf '%s\n' '#SCRON -N2' "#SCRON -o $USER_HOME/$log" "* * * * * srun -N2 --pbcast-bundle=$bundle hello" >"$tab"
+    capture scrontab "$USER_HOME/tab"
+    expect_rc 0 || return
+    for ((i = 0; i < 800; i++)); do
+        ! grep -q 'hello from' "$SHARED/home/alice/$log" 2>/dev/null || break
+        sleep 0.1
+    done
+    capture scrontab -r
+    expect_rc 0 || return
+    idle || return
+    out=$(cat "$SHARED/home/alice/$log")
+    expect_count 2 "hello from $STORE/" && nothing_left
+}
+
 # ---- the end ----
 
 # interrupt SIGNAL WHO: srun gets it (WHO pid) or its process group (WHO group) while it stages.

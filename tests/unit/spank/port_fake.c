@@ -120,6 +120,11 @@ void assert_log_lines(size_t n)
 
 /* ---- the port ---- */
 
+int pbc_slurm_is_scrontab(void)
+{
+    return fake.scrontab;
+}
+
 enum pbc_context pbc_slurm_context(void)
 {
     return fake.ctx;

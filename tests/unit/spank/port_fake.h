@@ -31,6 +31,7 @@ struct fake {
     int registered;
     int register_fails;
     int init_fails_the_job; /* as since Slurm 25.05 */
+    int scrontab;
 };
 
 extern struct fake fake;

@@ -135,11 +135,22 @@ static void slurm_hands_over_values(void **state)
     assert_logged("0 to 3");
     assert_string_equal(pbc_option(PBC_OPT_VERBOSE).text, "3");
 
+    /* what the environment has is for sruns of the job that scrontab is called in */
+    fake.ctx = PBC_CTX_ALLOCATOR;
+    fake.scrontab = 1;
+    pbc_options_next_component();
+    setenv(PBC_VAR_JOB_BUNDLE, "job.tar", 1);
+    assert_int_equal(fake_option("pbcast-bundle", "job.tar", 0), 0);
+    assert_int_equal(fake_option("pbcast-bundle", "a.tar", 0), -1);
+    assert_logged("scrontab hands options of plugins to no job: give --pbcast-bundle to the srun");
+    fake.scrontab = 0;
+    fake.ctx = PBC_CTX_SRUN;
+
     /* in slurmstepd: twice, and never a refusal */
     assert_int_equal(fake_option("pbcast-bundle", "last.tar", 1), 0);
     assert_int_equal(fake_option("pbcast-bundle", "last.tar", 1), 0);
     assert_int_equal(fake_option("pbcast-verbose", "nonsense", 1), 0);
-    assert_log_lines(1);
+    assert_log_lines(2);
 }
 
 static void slurm_refuses_an_option(void **state)
