@@ -119,6 +119,32 @@ static void add_directory(struct words *w, const struct pbc_bundle *b)
     free(word);
 }
 
+/* srun and its options: one task on each node. */
+static void add_step(struct words *w, const struct pbc_launch *l, const char *mpi)
+{
+    add(w, "%s", l->site->srun);
+    add(w, "--jobid=%" PRIu32, l->leader != 0 ? l->leader : l->job);
+    if (l->leader != 0)
+        add(w, "--het-group=%" PRIu32, l->component);
+    add(w, "--nodelist=%s", l->nodes);
+    add(w, "--nodes=%" PRIu32, l->count);
+    add(w, "--ntasks=%" PRIu32, l->count);
+    add(w, "--ntasks-per-node=1");
+    /* Beside the steps that hold the job's processors, memory and devices already. */
+    add(w, "--overlap");
+    add(w, "--mem=0");
+    add(w, "--gres=none");
+    add(w, "--cpu-bind=none");
+    add(w, "--mpi=%s", mpi);
+    add(w, "--input=none");
+    add(w, "--chdir=/");
+    add(w, "--job-name=pbcast");
+    /* The agents end together; srun must not end some before they have cleaned up. */
+    add(w, "--kill-on-bad-exit=0");
+    add(w, "--wait=0");
+    add(w, "--disable-status"); /* SIGINT goes to the agents at once */
+}
+
 char **pbc_launch_argv(const struct pbc_launch *l, const struct pbc_meeting *m, unsigned pause_ms,
                        int progress)
 {
@@ -127,27 +153,7 @@ char **pbc_launch_argv(const struct pbc_launch *l, const struct pbc_meeting *m, 
 
     if (words_init(&w) < 0)
         return NULL;
-    add(&w, "%s", site->srun);
-    add(&w, "--jobid=%" PRIu32, l->leader != 0 ? l->leader : l->job);
-    if (l->leader != 0)
-        add(&w, "--het-group=%" PRIu32, l->component);
-    add(&w, "--nodelist=%s", l->nodes);
-    add(&w, "--nodes=%" PRIu32, l->count);
-    add(&w, "--ntasks=%" PRIu32, l->count);
-    add(&w, "--ntasks-per-node=1");
-    /* Beside the steps that hold the job's processors, memory and devices already. */
-    add(&w, "--overlap");
-    add(&w, "--mem=0");
-    add(&w, "--gres=none");
-    add(&w, "--cpu-bind=none");
-    add(&w, "--mpi=%s", m->mpi);
-    add(&w, "--input=none");
-    add(&w, "--chdir=/");
-    add(&w, "--job-name=pbcast");
-    /* The agents end together; srun must not end some before they have cleaned up. */
-    add(&w, "--kill-on-bad-exit=0");
-    add(&w, "--wait=0");
-    add(&w, "--disable-status"); /* SIGINT goes to the agents at once */
+    add_step(&w, l, m->mpi);
     add(&w, "%s", m->agent);
     add(&w, "--store");
     add(&w, "%s", site->store);
@@ -355,4 +361,33 @@ int pbc_launch(const struct pbc_launch *l, struct pbc_error *err)
     }
     pbc_words_free(env);
     return rc > 0 ? not_met(l, &meeting, err) : rc;
+}
+
+int pbc_launch_mark(const struct pbc_launch *l, uint32_t step, struct pbc_error *err)
+{
+    char **env = pbc_launch_env(l);
+    struct pbc_output out;
+    struct pbc_child child = {.envp = env, .seconds = GRACE_SECONDS, .output = &out};
+    enum pbc_child_end end;
+    struct words w;
+    int status = 0, rc;
+
+    pbc_output_init(&out, STDERR_FILENO, 0);
+    if (env == NULL || words_init(&w) < 0) {
+        pbc_words_free(env);
+        return pbc_fail(err, PBC_EXIT_FAILED, "no memory");
+    }
+    add_step(&w, l, "none");
+    add(&w, "mkdir");
+    add(&w, "-p");
+    add(&w, "%s/%" PRIu32 "/" PBC_MARK_FAILED "%" PRIu32, l->site->store, l->job, step);
+    child.argv = words_done(&w);
+    rc = child.argv == NULL ? pbc_fail(err, PBC_EXIT_FAILED, "no memory")
+                            : pbc_child_run(&child, &end, &status, err);
+    if (rc == 0 && status != 0)
+        rc = pbc_fail(err, PBC_EXIT_FAILED, "a step on %s failed: %s", l->nodes,
+                      out.error[0] != '\0' ? out.error : out.noise);
+    pbc_words_free((char **)child.argv);
+    pbc_words_free(env);
+    return rc;
 }

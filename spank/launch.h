@@ -41,4 +41,11 @@ unsigned pbc_launch_pause(uint32_t nodes, unsigned attempt);
  * user go to standard error; `err` holds the cause. */
 int pbc_launch(const struct pbc_launch *l, struct pbc_error *err);
 
+/* A directory PBC_MARK_FAILED<step> beside the sets says that the staging for that step has failed
+ * in another component: its tasks are not to start. */
+#define PBC_MARK_FAILED "failed."
+
+/* Make it on l's nodes, of which `set` and `bundles` do not matter. */
+int pbc_launch_mark(const struct pbc_launch *l, uint32_t step, struct pbc_error *err);
+
 #endif

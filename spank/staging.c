@@ -97,6 +97,34 @@ static int stage_step(const struct pbc_request *r, const struct pbc_step *step,
     return already_staged(r, step, set, nodes) ? 0 : pbc_launch(&launch, err);
 }
 
+/* What the hook puts into the environment reaches the tasks of one component: those of the others
+ * find a mark. */
+static void mark_others(const struct pbc_request *r, const struct pbc_step *step,
+                        const struct pbc_component *list, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        uint32_t count = 0;
+        /* Parts of an srun in an ordinary job have one id. */
+        int is_own = n > 1 && list[i].job == step->job;
+        char *nodes = is_own ? NULL : pbc_slurm_step_nodes(list[i].job, step->step, &count);
+        const struct pbc_launch launch = {
+            .site = &r->site,
+            .job = list[i].job,
+            .leader = list[i].leader,
+            .component = list[i].number,
+            .nodes = nodes,
+            .count = count,
+            .slurm_conf = getenv("SLURM_CONF"),
+        };
+        struct pbc_error err;
+
+        if (nodes != NULL && pbc_launch_mark(&launch, step->step, &err) < 0)
+            pbc_slurm_error("tasks of component %u may start all the same: %s", list[i].number,
+                            err.text);
+        free(nodes);
+    }
+}
+
 /* Each component that has a part of the step: it has a job id and a directory of its own. */
 static int stage_components(const struct pbc_request *r, unsigned components,
                             const struct pbc_step *step, const struct pbc_component *list, size_t n,
@@ -159,6 +187,8 @@ static int stage(struct spank_handle *sp, struct pbc_request *r, unsigned compon
     }
     if (rc == 0)
         warn_of_credential(r, (int64_t)(time(NULL) - start));
+    else if (r->in_job && components > 1)
+        mark_others(r, &step, list, n);
     free(list);
     return rc;
 }

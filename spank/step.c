@@ -13,6 +13,7 @@
 #include "store.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -363,6 +364,21 @@ static int concerned(struct spank_handle *sp)
     return yes;
 }
 
+/* 1 if srun has marked the step as one whose staging has failed in another component. */
+static int marked(const struct pbc_site *site, const struct pbc_step *step)
+{
+    int fd = pbc_store_open(site->store, step->job, step->uid, NULL);
+    char name[32];
+    int yes;
+
+    if (fd < 0)
+        return 0;
+    snprintf(name, sizeof(name), PBC_MARK_FAILED "%u", (unsigned)step->step);
+    yes = faccessat(fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+    close(fd);
+    return yes;
+}
+
 int pbc_step_task(struct spank_handle *sp, int argc, char *const argv[])
 {
     char set[PBC_SET_ID_LEN + 1];
@@ -384,6 +400,8 @@ int pbc_step_task(struct spank_handle *sp, int argc, char *const argv[])
     /* A wrong key in plugstack.conf is no reason to fail jobs that want nothing of us. */
     if (pbc_hook_site(argc, argv, &site) < 0)
         return -1;
+    if (step.kind == PBC_STEP_NORMAL && marked(&site, &step))
+        return -1; /* srun has said why */
     rc = find_set(sp, &site, &step, set, &err);
     if (rc > 0)
         rc = enter(sp, &site, &step, set, &err);

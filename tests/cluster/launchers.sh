@@ -357,6 +357,26 @@ srun -N1 -n1 --pbcast-bundle=$set,$app sh -c '$PROBE other' : -N2 -n2 sh -c '$PR
     expect_rc 0 && expect_count 1 " left" && expect_count 3 " right" && expect_count 3 " other" && nothing_left
 }
 
+# row: srun of several components in a job, with a component whose staging fails | none | yes | refused with its reason; no component's tasks start
+test_no_component_starts_when_the_staging_of_one_fails() {
+    local bundle=$USER_HOME/fails.tar
+    plugstack "${SITE_KEYS[@]}" agent="$here/plugin-agent"
+    tar -C / -cf "$SHARED/home/alice/fails.tar" etc/hostname
+    install -d -m 777 "$SHARED/home/alice/fails.tar.runs"
+    echo fail-on n1 >"$SHARED/home/alice/fails.tar.mode"
+    # The second has the set already.
+    script "#SBATCH -N1 --nodelist=n1
+#SBATCH hetjob
+#SBATCH -N2 --nodelist=n2,n3
+srun --mpi=none --het-group=1 -N2 --pbcast-bundle=$bundle sh -c 'echo staged before'
+srun --mpi=none --het-group=0,1 --pbcast-bundle=$bundle sh -c 'echo ran'
+echo \"ended with \$?\""
+    batch
+    set_up
+    expect_count 2 "staged before" && expect_no_line ran && expect_count 1 "the stand-in fails" && expect_no "may start" &&
+        expect_no "ended with 0" && nothing_left
+}
+
 # row: components with other bundles than the first | none | yes | refused: the components of a heterogeneous job share one set of bundles
 test_components_share_one_set() {
     capture srun -N1 hostname : -N1 --pbcast-bundle="$set" hostname

@@ -452,6 +452,25 @@ static void death_by_a_signal(void **state)
     assert_error(&err, PBC_EXIT_FAILED, "signal 15", "cancelled");
 }
 
+static void a_mark_is_made_by_a_step(void **state)
+{
+    struct pbc_error err;
+    char want[4400];
+
+    srun_is(state, "echo \"$@\" >$dir/words");
+    launch.leader = 6;
+    launch.component = 1;
+    assert_int_equal(pbc_launch_mark(&launch, 12, &err), 0);
+    snprintf(want, sizeof(want), " --mpi=none --input=none --chdir=/ --job-name=pbcast ");
+    assert_non_null(strstr(file_text(in(*state, "words")), want));
+    assert_non_null(strstr(file_text(in(*state, "words")), "--jobid=6 --het-group=1 "));
+    snprintf(want, sizeof(want), " mkdir -p %s/%u/failed.12\n", site.store, (unsigned)launch.job);
+    assert_non_null(strstr(file_text(in(*state, "words")), want));
+    srun_is(state, "echo 'srun: error: no such job' >&2; exit 1");
+    assert_int_equal(pbc_launch_mark(&launch, 12, &err), -1);
+    assert_error(&err, PBC_EXIT_FAILED, "no such job");
+}
+
 static void srun_is_missing(void **state)
 {
     struct pbc_error err;
@@ -857,6 +876,7 @@ int main(void)
         cmocka_unit_test_setup(an_error_line_and_success_is_success, setup),
         cmocka_unit_test_setup(an_error_and_no_end, setup),
         cmocka_unit_test_setup(death_by_a_signal, setup),
+        cmocka_unit_test_setup(a_mark_is_made_by_a_step, setup),
         cmocka_unit_test_setup(srun_is_missing, setup),
         cmocka_unit_test_setup(again_and_then_success, setup),
         cmocka_unit_test_setup(a_step_that_slurm_could_not_start_is_tried_again, setup),

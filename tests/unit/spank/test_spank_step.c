@@ -60,6 +60,13 @@ int pbc_launch(const struct pbc_launch *l, struct pbc_error *err)
     return 0;
 }
 
+int pbc_launch_mark(const struct pbc_launch *l, uint32_t number, struct pbc_error *err)
+{
+    (void)l;
+    (void)number;
+    return pbc_fail(err, PBC_EXIT_FAILED, "not here");
+}
+
 static int setup(void **state)
 {
     struct pbc_error err;
@@ -447,6 +454,22 @@ static void the_pins_of_a_script_are_the_catalogues(void **state)
     rmdir(dir);
 }
 
+static void a_marked_step_starts_no_task(void **state)
+{
+    char path[4300];
+
+    (void)state;
+    manifest(SET);
+    fake_setenv("SLURM_PBCAST_SET", SET);
+    snprintf(path, sizeof(path), "%s/7/failed.%u", store, (unsigned)fake.step.step + 1);
+    make_dir(path, 0755);
+    assert_int_equal(task(), 0); /* another step */
+    snprintf(path, sizeof(path), "%s/7/failed.%u", store, (unsigned)fake.step.step);
+    make_dir(path, 0755);
+    assert_int_equal(task(), -1);
+    assert_log_lines(0); /* srun has said why */
+}
+
 static void a_script_stages_every_component(void **state)
 {
     batch(state);
@@ -520,6 +543,7 @@ int main(void)
         cmocka_unit_test_setup(another_profile_than_that_of_the_set, setup),
         cmocka_unit_test_setup(a_script_with_a_directory_alone, setup),
         cmocka_unit_test_setup(the_pins_of_a_script_are_the_catalogues, setup),
+        cmocka_unit_test_setup(a_marked_step_starts_no_task, setup),
         cmocka_unit_test_setup(a_script_stages_every_component, setup),
         cmocka_unit_test_setup(node_lists_that_are_none, setup),
     };

@@ -55,6 +55,22 @@ int pbc_launch(const struct pbc_launch *l, struct pbc_error *err)
 
 /* ---- */
 
+static struct {
+    int calls, rc;
+    uint32_t job, leader, component, step, count;
+} mark;
+
+int pbc_launch_mark(const struct pbc_launch *l, uint32_t number, struct pbc_error *err)
+{
+    mark.calls++;
+    mark.job = l->job;
+    mark.leader = l->leader;
+    mark.component = l->component;
+    mark.count = l->count;
+    mark.step = number;
+    return mark.rc == 0 ? 0 : pbc_fail(err, PBC_EXIT_FAILED, "a step on n1 failed");
+}
+
 static char store_key[4200];
 static char *words[] = {store_key};
 
@@ -64,6 +80,7 @@ static int setup(void **state)
 
     fake_setup(NULL);
     memset(&step, 0, sizeof(step));
+    memset(&mark, 0, sizeof(mark));
     snprintf(store_key, sizeof(store_key), "store=%s/store", (const char *)*state);
     make_file(in(*state, "a.tar.gz"), FAKE_GZIP, 20);
     make_file(in(*state, "b.tar.gz"), FAKE_GZIP "x", 21);
@@ -449,6 +466,39 @@ static void a_component_that_slurmctld_says_nothing_of_is_not_left_out(void **st
     assert_log_lines(1);
 }
 
+/* Only one component's tasks get what the hook says; in a job of its own srun ends, and the steps
+ * with it. */
+static void no_component_starts_when_one_fails(void **state)
+{
+    setenv("PBCAST_BUNDLE", in(*state, "a.tar.gz"), 1);
+    memset(&step, 0, sizeof(step));
+    fake.part[0] = (struct pbc_component){7, 7, 0};
+    fake.part[1] = (struct pbc_component){8, 7, 1};
+    fake.part[2] = (struct pbc_component){9, 7, 2};
+    fake.parts = 3;
+    fake.no_part = 9;
+    for (int in_job = 0; in_job < 2; in_job++) {
+        if (in_job)
+            setenv("SLURM_JOB_ID", "7", 1);
+        assert_int_equal(options_hook(), 0);
+        assert_int_equal(pbc_submit_options(1, words), 0);
+        step.rc = -1;
+        assert_int_equal(pbc_submit_stage(SP), in_job ? 0 : -1);
+        assert_int_equal(mark.calls, in_job);
+    }
+    assert_string_equal(getenv("SLURM_PBCAST_FAILED"), "1");
+    assert_int_equal(mark.job, 8);
+    assert_int_equal(mark.leader, 7);
+    assert_int_equal(mark.component, 1);
+    assert_int_equal(mark.step, fake.step.step);
+    assert_int_equal(mark.count, fake.count);
+    mark.rc = -1;
+    assert_int_equal(pbc_submit_stage(SP), 0);
+    assert_logged("tasks of component 1 may start all the same: a step on n1 failed");
+    unsetenv("SLURM_JOB_ID");
+    unsetenv("SLURM_PBCAST_FAILED");
+}
+
 static void one_component_alone(void **state)
 {
     setenv("PBCAST_BUNDLE", in(*state, "a.tar.gz"), 1);
@@ -715,6 +765,7 @@ int main(void)
         cmocka_unit_test_setup(none_leaves_the_tree, setup),
         cmocka_unit_test_setup(every_component_is_staged, setup),
         cmocka_unit_test_setup(a_component_that_slurmctld_says_nothing_of_is_not_left_out, setup),
+        cmocka_unit_test_setup(no_component_starts_when_one_fails, setup),
         cmocka_unit_test_setup(one_component_alone, setup),
         cmocka_unit_test_setup(components_share_one_set, setup),
         cmocka_unit_test_setup(directories_come_last, setup),
