@@ -88,7 +88,7 @@ with tarfile.open(sys.argv[1], "w:gz", compresslevel=1) as tar:
         tar.addfile(member, io.BytesIO(b"x"))
 END
     bundle=$udir/bundle.tar.gz
-    enough=200 too_little 100 "does not suffice for member"
+    enough=200 too_little 70 "does not suffice for member"
 }
 
 test_in_a_batch_job_the_script_does_not_start_without_the_memory() {
