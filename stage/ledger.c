@@ -86,10 +86,8 @@ static int look_at_store(struct pbc_ledger *l, size_t len, const char *name, str
 
 uint64_t pbc_writer_memory_reserve(const struct pbc_writer_limits *limits)
 {
-    uint64_t reserve = limits->min_free;
+    uint64_t reserve = limits->min_free < limits->own ? limits->min_free : limits->own;
 
-    if (limits->own != 0 && limits->own < reserve)
-        reserve = limits->own;
     return reserve > PBC_MEMORY_RESERVE ? reserve : PBC_MEMORY_RESERVE;
 }
 

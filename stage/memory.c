@@ -376,7 +376,7 @@ int pbc_memory_short(const struct pbc_memory_room *room, uint64_t before, uint64
 {
     /* Not the sum of what nobody has, if an archive lies. */
     uint64_t ask = need < UNLIMITED && reserve < UNLIMITED && before < UNLIMITED
-                       ? before + PBC_MEMORY_RESERVE + need + reserve
+                       ? before + PBC_MEMORY_SLACK + need + reserve
                        : UNLIMITED;
 
     if (room->above != NULL)

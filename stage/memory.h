@@ -17,6 +17,7 @@
 
 #define PBC_MEMORY_LEVELS  16          /* most groups one in the other that are looked at */
 #define PBC_MEMORY_NAME    128         /* bytes of a group's name that are remembered */
+#define PBC_MEMORY_SLACK   (64u << 20) /* bytes that more is asked for than was missed */
 #define PBC_MEMORY_RESERVE (16u << 20) /* bytes that an agent may need for itself any moment */
 
 /* The groups of this process that have a limit. All zeros: none. */
@@ -52,8 +53,8 @@ void pbc_memory_used(const struct pbc_memory *m, uint64_t ret[PBC_MEMORY_LEVELS]
 
 /* The error that `what` begins: that this is too little, and what to ask Slurm for: `need` bytes,
  * the whole of what is to be staged, beside the `before` that were used of this group before that,
- * an agent's own and `reserve` left over; or that Slurm's limit is not the one. PBC_EXIT_NOSPACE.
- * Returns -1. */
+ * an agent's own, `reserve` left over and PBC_MEMORY_SLACK, so that a second try is enough; or that
+ * Slurm's limit is not the one. PBC_EXIT_NOSPACE. Returns -1. */
 int pbc_memory_short(const struct pbc_memory_room *room, uint64_t before, uint64_t need,
                      uint64_t reserve, const char *what, struct pbc_error *err);
 

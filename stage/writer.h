@@ -29,7 +29,7 @@ struct pbc_writer_limits {
     uint64_t entries;                /* members */
     uint64_t min_free;               /* bytes to leave free in the file system */
     const struct pbc_memory *memory; /* what bounds the file system's memory; borrowed; or NULL */
-    uint64_t own; /* bytes of it that the agent itself may come to need; 0: not known */
+    uint64_t own;                    /* bytes of it that the agent itself may come to need */
 };
 
 /* To leave free of the memory: min_free, but no more than the agent itself may come to need, and
