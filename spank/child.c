@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -53,13 +54,9 @@ static int64_t now_ms(void)
     return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
-/* A pipe that is none of the three standard descriptors, which the user may have closed. */
-static int make_pipe(int fd[2], int flags, struct pbc_error *err)
+/* Both are to be none of the three standard descriptors, which the user may have closed. */
+static int lift(int fd[2], struct pbc_error *err)
 {
-    if (pipe2(fd, O_CLOEXEC | flags) < 0) {
-        fd[0] = fd[1] = -1;
-        return pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot make a pipe");
-    }
     for (int i = 0; i < 2; i++) {
         int high;
 
@@ -67,7 +64,7 @@ static int make_pipe(int fd[2], int flags, struct pbc_error *err)
             continue;
         high = fcntl(fd[i], F_DUPFD_CLOEXEC, 3);
         if (high < 0) {
-            pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot make a pipe");
+            pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot duplicate a descriptor");
             close(fd[0]);
             close(fd[1]);
             fd[0] = fd[1] = -1;
@@ -77,6 +74,24 @@ static int make_pipe(int fd[2], int flags, struct pbc_error *err)
         fd[i] = high;
     }
     return 0;
+}
+
+static int make_pipe(int fd[2], int flags, struct pbc_error *err)
+{
+    if (pipe2(fd, O_CLOEXEC | flags) < 0) {
+        fd[0] = fd[1] = -1;
+        return pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot make a pipe");
+    }
+    return lift(fd, err);
+}
+
+static int make_sockets(int fd[2], struct pbc_error *err)
+{
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd) < 0) {
+        fd[0] = fd[1] = -1;
+        return pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot make a pair of sockets");
+    }
+    return lift(fd, err);
 }
 
 static void close_from(unsigned first, int keep)
@@ -92,11 +107,11 @@ static void close_from(unsigned first, int keep)
 }
 
 /* The child's part. Async-signal-safe calls only. */
-static void become(const struct pbc_child *c, pid_t parent, int out, int report)
+static void become(const struct pbc_child *c, pid_t parent, int in, int out, int report)
 {
     struct sigaction dfl = {.sa_handler = SIG_DFL};
     sigset_t none;
-    int null, fd, e;
+    int fd, e;
 
     sigemptyset(&none);
     sigemptyset(&dfl.sa_mask);
@@ -112,8 +127,9 @@ static void become(const struct pbc_child *c, pid_t parent, int out, int report)
     if (c->catch_signals)
         setpgid(0, 0);
 
-    null = open("/dev/null", O_RDONLY);
-    if (null < 0 || dup2(null, 0) < 0 || dup2(out, 1) < 0 || dup2(out, 2) < 0)
+    if (in < 0)
+        in = open("/dev/null", O_RDONLY);
+    if (in < 0 || dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(out, 2) < 0)
         goto fail;
     if (report != 3) {
         if (dup2(report, 3) < 0)
@@ -143,7 +159,7 @@ fail:
     _exit(127);
 }
 
-static pid_t start(const struct pbc_child *c, int out, struct pbc_error *err)
+static pid_t start(const struct pbc_child *c, int in, int out, struct pbc_error *err)
 {
     int report[2];
     int e = 0;
@@ -159,7 +175,7 @@ static pid_t start(const struct pbc_child *c, int out, struct pbc_error *err)
     pthread_sigmask(SIG_SETMASK, &all, &old);
     pid = fork();
     if (pid == 0)
-        become(c, parent, out, report[1]);
+        become(c, parent, in, out, report[1]);
     e = errno;
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     close(report[1]);
@@ -184,8 +200,10 @@ static pid_t start(const struct pbc_child *c, int out, struct pbc_error *err)
 struct wait {
     const struct pbc_child *c;
     pid_t pid;
+    int in;   /* our end of its standard input, -1 without one */
     int out;  /* -1 after its end */
     int wake; /* -1 without caught signals */
+    int told;
     sigset_t mask;
     enum pbc_child_end end;
     int64_t deadline; /* of the run, then of the last signal sent */
@@ -203,6 +221,15 @@ static void stop(struct wait *w, enum pbc_child_end end)
 {
     w->end = end;
     next_signal(w);
+}
+
+/* All who are waited for are here: tell them. A socket, for a pipe's end would raise SIGPIPE. */
+static void tell(struct wait *w)
+{
+    if (w->told || w->in < 0 || w->c->output->here < w->c->await)
+        return;
+    w->told = 1;
+    (void)send(w->in, "\n", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 static void read_output(struct wait *w)
@@ -277,6 +304,7 @@ static void wait_for(struct wait *w, int *status)
     for (;;) {
         sleep_a_while(w);
         read_output(w);
+        tell(w);
         if (w->sent == 0 && w->wake >= 0 && got_signal != 0)
             stop(w, PBC_CHILD_INTERRUPTED);
         else if (w->sent == 0 && w->c->output->again)
@@ -326,14 +354,15 @@ int pbc_child_run(const struct pbc_child *c, enum pbc_child_end *ret_end, int *r
     struct sigaction old[CAUGHT];
     struct sigaction chld, dfl = {.sa_handler = SIG_DFL};
     struct wait w = {.c = c, .wake = -1, .end = PBC_CHILD_EXITED};
-    int out[2], wake[2] = {-1, -1};
+    int in[2] = {-1, -1}, out[2], wake[2] = {-1, -1};
     int rc = -1;
 
     if (make_pipe(out, 0, err) < 0)
         return -1;
     fcntl(out[0], F_SETFL, O_NONBLOCK); /* the reader's end alone: another open file description */
-    if (c->catch_signals && make_pipe(wake, O_NONBLOCK, err) < 0)
-        goto close_out;
+    if ((c->await > 0 && make_sockets(in, err) < 0) ||
+        (c->catch_signals && make_pipe(wake, O_NONBLOCK, err) < 0))
+        goto close_all;
     /* Where children are ignored their status is lost. */
     sigemptyset(&dfl.sa_mask);
     sigaction(SIGCHLD, NULL, &chld);
@@ -345,10 +374,11 @@ int pbc_child_run(const struct pbc_child *c, enum pbc_child_end *ret_end, int *r
     }
 
     w.deadline = now_ms() + (int64_t)c->seconds * 1000;
-    w.pid = start(c, out[1], err);
+    w.pid = start(c, in[1], out[1], err);
     close(out[1]);
     out[1] = -1;
     if (w.pid > 0) {
+        w.in = in[0];
         w.out = out[0];
         out[0] = -1;
         w.wake = wake[0];
@@ -368,8 +398,10 @@ int pbc_child_run(const struct pbc_child *c, enum pbc_child_end *ret_end, int *r
     }
     if (chld.sa_handler == SIG_IGN)
         sigaction(SIGCHLD, &chld, NULL);
-close_out:
+close_all:
     for (int i = 0; i < 2; i++) {
+        if (in[i] >= 0)
+            close(in[i]);
         if (out[i] >= 0)
             close(out[i]);
     }

@@ -12,7 +12,9 @@
 struct pbc_child {
     char *const *argv; /* argv[0] is the absolute path */
     char *const *envp;
-    unsigned seconds;  /* after which it is ended */
+    unsigned seconds; /* after which it is ended */
+    uint32_t await;   /* when `output` has seen so many who are here its standard input gets a line;
+                         0: that is empty */
     int catch_signals; /* end it when this process is told to end (srun; not in a task, which the
                           same signal ends) */
     struct pbc_output *output;

@@ -4,7 +4,6 @@
 #include "meeting.h"
 #include "options.h"
 #include "output.h"
-#include "tree.h"
 
 #include <inttypes.h>
 #include <pwd.h>
@@ -20,6 +19,9 @@
 #define GRACE_SECONDS 60
 
 #define WORDS 64 /* for a start */
+
+/* Milliseconds between an agent's start and its first fence, in each try. */
+static const unsigned pauses[PBC_LAUNCH_TRIES] = {0, 1000, 3000};
 
 struct words {
     char **item;
@@ -119,8 +121,15 @@ static void add_directory(struct words *w, const struct pbc_bundle *b)
     free(word);
 }
 
+/* Whether the agents wait until all have started: see stage/start.h. */
+static int holds(const struct pbc_launch *l, const struct pbc_meeting *m)
+{
+    return l->count > 1 && pbc_mpi_is_pmix(m->mpi);
+}
+
 /* srun and its options: one task on each node. */
-static void add_step(struct words *w, const struct pbc_launch *l, const char *mpi)
+static void add_step(struct words *w, const struct pbc_launch *l, const char *mpi,
+                     const char *input)
 {
     add(w, "%s", l->site->srun);
     add(w, "--jobid=%" PRIu32, l->leader != 0 ? l->leader : l->job);
@@ -136,7 +145,7 @@ static void add_step(struct words *w, const struct pbc_launch *l, const char *mp
     add(w, "--gres=none");
     add(w, "--cpu-bind=none");
     add(w, "--mpi=%s", mpi);
-    add(w, "--input=none");
+    add(w, "--input=%s", input);
     add(w, "--chdir=/");
     add(w, "--job-name=pbcast");
     /* The agents end together; srun must not end some before they have cleaned up. */
@@ -153,7 +162,7 @@ char **pbc_launch_argv(const struct pbc_launch *l, const struct pbc_meeting *m, 
 
     if (words_init(&w) < 0)
         return NULL;
-    add_step(&w, l, m->mpi);
+    add_step(&w, l, m->mpi, holds(l, m) ? "all" : "none");
     add(&w, "%s", m->agent);
     add(&w, "--store");
     add(&w, "%s", site->store);
@@ -175,8 +184,12 @@ char **pbc_launch_argv(const struct pbc_launch *l, const struct pbc_meeting *m, 
         add(&w, "--address");
         add(&w, "%s", site->address);
     }
-    add(&w, "--pause");
-    add(&w, "%u", l->count == 1 ? 0 : pause_ms);
+    if (holds(l, m))
+        add(&w, "--hold");
+    if (pause_ms > 0) {
+        add(&w, "--pause");
+        add(&w, "%u", pause_ms);
+    }
     add(&w, "--verbose");
     add(&w, "%d", l->verbose);
     add(&w, "--progress");
@@ -222,16 +235,6 @@ char **pbc_launch_env(const struct pbc_launch *l)
     return words_done(&w);
 }
 
-unsigned pbc_launch_pause(uint32_t nodes, unsigned attempt)
-{
-    static const unsigned least[PBC_LAUNCH_TRIES] = {0, 1000, 3000};
-    unsigned pause = pbc_tree_pause(nodes);
-
-    for (unsigned i = 1; i <= attempt && i < PBC_LAUNCH_TRIES; i++)
-        pause = 2 * pause > least[i] ? 2 * pause : least[i];
-    return pause;
-}
-
 static int64_t seconds_now(void)
 {
     struct timespec ts;
@@ -268,16 +271,18 @@ static int attempt_step(const struct pbc_launch *l, const struct pbc_meeting *m,
                         unsigned attempt, unsigned seconds, struct pbc_error *err)
 {
     struct pbc_output out;
-    struct pbc_child child = {
-        .envp = env, .seconds = seconds, .catch_signals = l->in_client, .output = &out};
+    struct pbc_child child = {.envp = env,
+                              .seconds = seconds,
+                              .catch_signals = l->in_client,
+                              .output = &out,
+                              .await = holds(l, m) ? l->count : 0};
     enum pbc_child_end end = PBC_CHILD_EXITED;
     int status = 0;
     char **argv;
     int rc, said, signo;
 
     pbc_output_init(&out, STDERR_FILENO, l->verbose);
-    argv =
-        pbc_launch_argv(l, m, pbc_launch_pause(l->count, attempt), l->verbose >= (out.tty ? 1 : 2));
+    argv = pbc_launch_argv(l, m, pauses[attempt], l->verbose >= (out.tty ? 1 : 2));
     if (argv == NULL)
         return pbc_fail(err, PBC_EXIT_FAILED, "no memory");
     child.argv = argv;
@@ -356,7 +361,7 @@ int pbc_launch(const struct pbc_launch *l, struct pbc_error *err)
             dprintf(STDERR_FILENO, "pbcast: %s; try %u of %d with a pause of %u ms\n",
                     pbc_mpi_is_pmix(meeting.mpi) ? "Slurm lost the start-up exchange"
                                                  : "the nodes did not meet",
-                    i + 1, PBC_LAUNCH_TRIES, pbc_launch_pause(l->count, i));
+                    i + 1, PBC_LAUNCH_TRIES, pauses[i]);
         rc = attempt_step(l, &meeting, env, i, (unsigned)left, err);
     }
     pbc_words_free(env);
@@ -377,7 +382,7 @@ int pbc_launch_mark(const struct pbc_launch *l, uint32_t step, struct pbc_error 
         pbc_words_free(env);
         return pbc_fail(err, PBC_EXIT_FAILED, "no memory");
     }
-    add_step(&w, l, "none");
+    add_step(&w, l, "none", "none");
     add(&w, "mkdir");
     add(&w, "-p");
     add(&w, "%s/%" PRIu32 "/" PBC_MARK_FAILED "%" PRIu32, l->site->store, l->job, step);

@@ -32,9 +32,6 @@ char **pbc_launch_argv(const struct pbc_launch *l, const struct pbc_meeting *m, 
 char **pbc_launch_env(const struct pbc_launch *l);
 void pbc_words_free(char **words);
 
-/* Milliseconds between an agent's start and its first fence in the given try (0, 1, 2). */
-unsigned pbc_launch_pause(uint32_t nodes, unsigned attempt);
-
 #define PBC_LAUNCH_TRIES 3
 
 /* Stage. 0 when every node has the set; else -1 with err, after the step has ended. Lines for the

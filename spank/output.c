@@ -145,6 +145,8 @@ static void take_line(struct pbc_output *o)
         snprintf(o->why, sizeof(o->why), "%s", text);
         if (o->verbose >= 2)
             show(o, "pbcast: again: ", text);
+    } else if (strcmp(o->line, "pbcast: here") == 0) {
+        o->here++;
     } else if ((text = after(o->line, "pbcast: progress: ")) != NULL) {
         progress(o, text);
     } else if ((text = after(o->line, "pbcast: ")) != NULL) {

@@ -2,10 +2,10 @@
  *
  * Agents write lines that begin with "pbcast: ". Of these "pbcast: error: " lines the first is kept
  * as the cause, "pbcast: again: " before any of them asks for another try, "pbcast: progress: " is
- * rewritten in place on a terminal, and all others pass at once. Whatever else the step says (srun,
- * slurmstepd, PMIx) is noise: kept within a bound, shown only where it is needed to understand a
- * failure; but that an agent could not be started is noticed, and whether that is worth another
- * try.
+ * rewritten in place on a terminal, "pbcast: here" is counted, and all others pass at once.
+ * Whatever else the step says (srun, slurmstepd, PMIx) is noise: kept within a bound, shown only
+ * where it is needed to understand a failure; but that an agent could not be started is noticed,
+ * and whether that is worth another try.
  */
 #ifndef PBC_OUTPUT_H
 #define PBC_OUTPUT_H
@@ -13,6 +13,7 @@
 #include "error.h"
 
 #include <stddef.h>
+#include <stdint.h>
 
 #define PBC_LINE_MAX  1536 /* a longer line is cut */
 #define PBC_NOISE_MAX 4096
@@ -28,6 +29,7 @@ struct pbc_output {
     char error[PBC_ERROR_MAX]; /* text of the first error line; "" = none */
     int again;
     char why[PBC_ERROR_MAX]; /* text of the last line that asked for another try; "" = none */
+    uint32_t here;           /* agents that have started, and wait for the others */
     int unlaunched; /* slurmstepd could not start the step on some node, for a reason of its own */
     int unstarted;  /* some agent cannot run on its node: the others miss it in vain */
     char noise[PBC_NOISE_MAX];

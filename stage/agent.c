@@ -41,7 +41,9 @@ static const char usage[] =
     "  --stall SECONDS    silence after which a node counts as lost (20)\n"
     "  --timeout SECONDS  for the whole (600)\n"
     "  --fence SECONDS    for the nodes to find each other (10 + nodes/100)\n"
-    "  --pause MS         wait before that (300 + 10 log2(nodes))\n"
+    "  --hold             begin when told: writes \"pbcast: here\" on standard output, and waits\n"
+    "                     for a line on standard input, sent when all have written it\n"
+    "  --pause MS         begin not before (300 + 10 log2(nodes); 0 when told)\n"
     "  --max-size BYTES   unpacked, K M G T allowed; 0 = no limit (64G)\n"
     "  --max-pack BYTES   in a directory that is packed on the fly; 0 = no limit (512M)\n"
     "  --max-entries N    members of all bundles (10000000)\n"
@@ -62,6 +64,7 @@ struct options {
     unsigned long pause_ms;
     int has_pause;
     int has_fence;
+    int hold;
 };
 
 enum {
@@ -75,6 +78,7 @@ enum {
     STALL,
     TIMEOUT,
     FENCE,
+    HOLD,
     PAUSE,
     MAX_SIZE,
     MAX_ENTRIES,
@@ -97,6 +101,7 @@ static const struct option long_options[] = {
     {"stall", required_argument, NULL, STALL},
     {"timeout", required_argument, NULL, TIMEOUT},
     {"fence", required_argument, NULL, FENCE},
+    {"hold", no_argument, NULL, HOLD},
     {"pause", required_argument, NULL, PAUSE},
     {"max-size", required_argument, NULL, MAX_SIZE},
     {"max-entries", required_argument, NULL, MAX_ENTRIES},
@@ -230,6 +235,9 @@ static int take_option(struct options *o, int c, const char *value, struct pbc_e
         o->conf.fence = (unsigned)n;
         o->has_fence = 1;
         return rc;
+    case HOLD:
+        o->hold = 1;
+        return 0;
     case PAUSE:
         o->has_pause = 1;
         return number(name, value, 0, 600000, &o->pause_ms, err);
@@ -391,6 +399,7 @@ int pbc_agent_main(int argc, char *argv[], pbc_coord_open *meet, pbc_source_pack
     struct pbc_coord coord;
     struct pbc_error err;
     char host[PBC_NODE_MAX];
+    struct pbc_start start;
     unsigned long tasks = 1;
     int c;
 
@@ -428,9 +437,10 @@ int pbc_agent_main(int argc, char *argv[], pbc_coord_open *meet, pbc_source_pack
         return fail_main(&o, &err);
     }
     (void)pbc_parse_number(env_or("SLURM_STEP_NUM_TASKS", "1"), 1, UINT32_MAX, &tasks);
-    if (!o.has_pause)
-        o.pause_ms = pbc_tree_pause((uint32_t)tasks);
-    if (meet(&coord, (uint32_t)tasks, (unsigned)o.pause_ms, &err) != 0)
+    pbc_start_begin(&start, o.hold);
+    start.pause_ms = (unsigned)o.pause_ms;
+    start.untold_ms = o.has_pause ? 0 : pbc_tree_pause((uint32_t)tasks);
+    if (meet(&coord, (uint32_t)tasks, &start, &err) != 0)
         return fail_main(&o, &err);
     limit_data();
     if (coord.size > 1 && !o.has_fence)

@@ -5,8 +5,8 @@
 #include "coord.h"
 #include "source.h"
 
-/* How to meet the others of a step with `tasks` tasks. `pause_ms` as in pbc_coord_pmix. */
-typedef int pbc_coord_open(struct pbc_coord *c, uint32_t tasks, unsigned pause_ms,
+/* How to meet the others of a step with `tasks` tasks. */
+typedef int pbc_coord_open(struct pbc_coord *c, uint32_t tasks, const struct pbc_start *start,
                            struct pbc_error *err);
 
 /* main() of an agent that meets the others by `meet`, and packs directories by `pack` (NULL: not at

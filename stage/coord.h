@@ -7,6 +7,7 @@
 #define PBC_COORD_H
 
 #include "error.h"
+#include "start.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -31,9 +32,8 @@ struct pbc_coord {
 int pbc_coord_solo(struct pbc_coord *c, struct pbc_error *err);
 
 /* PMIx (https://pmix.org, standard 4): wildcard, data-collecting fence in this step's own
- * namespace. The first fence begins `pause_ms` after this is called, not before: Slurm's daemons
- * lose the connection of a peer that is faster than they are, and never try again. */
-int pbc_coord_pmix(struct pbc_coord *c, unsigned pause_ms, struct pbc_error *err);
+ * namespace, which begins as `start` says. */
+int pbc_coord_pmix(struct pbc_coord *c, const struct pbc_start *start, struct pbc_error *err);
 
 /* MPI (https://www.mpi-forum.org, standard 3): MPI_Init, one MPI_Allgather and, with Open MPI,
  * MPI_Finalize, in a thread that is left behind where one of them does not end. `tasks` is how many

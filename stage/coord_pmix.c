@@ -13,8 +13,8 @@
 
 struct pmix {
     pmix_proc_t self;
-    struct timespec go; /* CLOCK_MONOTONIC: when the fence may begin */
-    int lost;           /* a fence did not end: the library's threads are still in it */
+    struct pbc_start start;
+    int lost; /* a fence did not end: the library's threads are still in it */
 };
 
 /* A fence's result. It outlives a caller that has given up waiting, hence the two owners. */
@@ -108,8 +108,7 @@ static int exchange(struct pbc_coord *c, const void *record, size_t len, unsigne
         rc = PMIx_Commit();
     if (rc != PMIX_SUCCESS)
         return pmix_failed("PMIx did not take this node's record", rc, err);
-    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &p->go, NULL) == EINTR)
-        ;
+    pbc_start_await(&p->start);
     rc = fence(p, seconds);
     if (rc == PMIX_ERR_TIMEOUT) {
         p->lost = 1;
@@ -154,7 +153,7 @@ static void done(struct pbc_coord *c)
     c->state = NULL;
 }
 
-int pbc_coord_pmix(struct pbc_coord *c, unsigned pause_ms, struct pbc_error *err)
+int pbc_coord_pmix(struct pbc_coord *c, const struct pbc_start *start, struct pbc_error *err)
 {
     struct pmix *p = calloc(1, sizeof(*p));
     pmix_proc_t job;
@@ -164,10 +163,7 @@ int pbc_coord_pmix(struct pbc_coord *c, unsigned pause_ms, struct pbc_error *err
     memset(c, 0, sizeof(*c));
     if (p == NULL)
         return pbc_fail(err, PBC_EXIT_FAILED, "no memory for PMIx");
-    clock_gettime(CLOCK_MONOTONIC, &p->go);
-    p->go.tv_nsec += (long)(pause_ms % 1000) * 1000000;
-    p->go.tv_sec += pause_ms / 1000 + p->go.tv_nsec / 1000000000;
-    p->go.tv_nsec %= 1000000000;
+    p->start = *start;
     rc = PMIx_Init(&p->self, NULL, 0);
     if (rc != PMIX_SUCCESS) {
         free(p);

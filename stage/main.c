@@ -1,9 +1,10 @@
 #include "agent.h"
 #include "pack_dir.h"
 
-static int meet(struct pbc_coord *c, uint32_t tasks, unsigned pause_ms, struct pbc_error *err)
+static int meet(struct pbc_coord *c, uint32_t tasks, const struct pbc_start *start,
+                struct pbc_error *err)
 {
-    return tasks > 1 ? pbc_coord_pmix(c, pause_ms, err) : pbc_coord_solo(c, err);
+    return tasks > 1 ? pbc_coord_pmix(c, start, err) : pbc_coord_solo(c, err);
 }
 
 int main(int argc, char *argv[])

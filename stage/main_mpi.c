@@ -38,9 +38,10 @@ static void forget_step_of_mpirun(void)
     setenv("SLURM_STEP_NUM_TASKS", size, 1);
 }
 
-static int meet(struct pbc_coord *c, uint32_t tasks, unsigned pause_ms, struct pbc_error *err)
+static int meet(struct pbc_coord *c, uint32_t tasks, const struct pbc_start *start,
+                struct pbc_error *err)
 {
-    (void)pause_ms; /* for PMIx */
+    (void)start; /* for PMIx */
     return tasks > 1 ? pbc_coord_mpi(c, tasks, err) : pbc_coord_solo(c, err);
 }
 

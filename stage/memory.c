@@ -232,7 +232,8 @@ static void look_at_level(struct pbc_memory *m, const struct version *v, const c
         m->level[m->levels].usage = usage;
         m->level[m->levels].stat = openat(dir, "memory.stat", O_RDONLY | O_CLOEXEC);
         if (above)
-            snprintf(m->level[m->levels].above, PBC_MEMORY_NAME, "/%s", rest);
+            snprintf(m->level[m->levels].above, PBC_MEMORY_NAME, "/%.*s", PBC_MEMORY_NAME - 2,
+                     rest);
         m->levels++;
     }
     close(dir);

@@ -2,6 +2,7 @@
 #include "bundle.h"
 #include "command.h"
 #include "launcher.h"
+#include "mpi_type.h"
 #include "site.h"
 #include "store.h"
 
@@ -14,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -89,7 +91,8 @@ static void forget(struct words *w)
 }
 
 /* A step with one task on each node of the job, beside whatever runs there. */
-static void add_srun(struct words *w, const struct request *q, const char *name, const char *mpi)
+static void add_srun(struct words *w, const struct request *q, const char *name, const char *mpi,
+                     const char *input)
 {
     add(w, "srun");
     add(w, "--nodes=%lu", q->nodes);
@@ -100,10 +103,16 @@ static void add_srun(struct words *w, const struct request *q, const char *name,
     add(w, "--gres=none");
     add(w, "--cpu-bind=quiet,none");
     add(w, "--mpi=%s", mpi);
-    add(w, "--input=none");
+    add(w, "--input=%s", input);
     add(w, "--job-name=%s", name);
     add(w, "--kill-on-bad-exit=0");
     add(w, "--wait=0");
+}
+
+/* Whether the agents wait until all have started: see stage/start.h. */
+static int holds(const struct request *q)
+{
+    return q->launcher.kind == PBC_LAUNCHER_SRUN && pbc_mpi_is_pmix(q->launcher.mpi);
 }
 
 /* An agent on each node. */
@@ -115,7 +124,7 @@ static void add_launcher(struct words *w, const struct request *q)
     case PBC_LAUNCHER_NONE:
         break;
     case PBC_LAUNCHER_SRUN:
-        add_srun(w, q, "pbcast", l->mpi);
+        add_srun(w, q, "pbcast", l->mpi, holds(q) ? "all" : "none");
         break;
     case PBC_LAUNCHER_OPENMPI:
         add(w, "%s", l->program);
@@ -140,8 +149,9 @@ static void add_launcher(struct words *w, const struct request *q)
     add(w, "%s", l->agent);
 }
 
-/* Its pid, or -1. `quiet`: its output goes nowhere. */
-static pid_t start(struct words *w, int quiet, struct pbc_error *err)
+/* Its pid, or -1. `quiet`: its output goes nowhere. Standard input and output are `in` and `out`;
+ * -1: empty, and ours. */
+static pid_t start(struct words *w, int quiet, int in, int out, struct pbc_error *err)
 {
     posix_spawn_file_actions_t actions;
     pid_t pid = -1;
@@ -151,7 +161,12 @@ static pid_t start(struct words *w, int quiet, struct pbc_error *err)
         return pbc_fail(err, PBC_EXIT_FAILED, "no memory");
     posix_spawn_file_actions_init(&actions);
     /* A launcher would take the rest of the script's input. */
-    posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+    if (in < 0)
+        posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+    else
+        posix_spawn_file_actions_adddup2(&actions, in, 0);
+    if (out >= 0)
+        posix_spawn_file_actions_adddup2(&actions, out, 1);
     if (quiet) {
         posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
         posix_spawn_file_actions_adddup2(&actions, 1, 2);
@@ -162,6 +177,55 @@ static pid_t start(struct words *w, int quiet, struct pbc_error *err)
         return pid;
     errno = rc;
     return pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot start %s", w->word[0]);
+}
+
+/* Tell the agents by `in` when all have said on `out` that they are here. The rest of what comes is
+ * for the user. */
+static void tell_when_all_are_here(const struct request *q, int in, int out)
+{
+    FILE *f = fdopen(out, "r");
+    unsigned long here = 0;
+    char *line = NULL;
+    size_t size = 0;
+
+    while (f != NULL && getline(&line, &size, f) > 0) {
+        if (strcmp(line, "pbcast: here\n") != 0)
+            fputs(line, stdout);
+        else if (++here == q->nodes)
+            (void)send(in, "\n", 1, MSG_NOSIGNAL);
+        fflush(stdout);
+    }
+    free(line);
+    if (f != NULL)
+        fclose(f);
+    else
+        close(out);
+}
+
+static pid_t start_agents(struct words *w, const struct request *q, struct pbc_error *err)
+{
+    int in[2], out[2];
+    pid_t pid;
+
+    if (!holds(q))
+        return start(w, 0, -1, -1, err);
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, in) != 0)
+        return pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot make a pair of sockets");
+    if (pipe2(out, O_CLOEXEC) != 0) {
+        pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot make a pipe");
+        close(in[0]);
+        close(in[1]);
+        return -1;
+    }
+    pid = start(w, 0, in[1], out[1], err);
+    close(in[1]);
+    close(out[1]);
+    if (pid > 0)
+        tell_when_all_are_here(q, in[0], out[0]);
+    else
+        close(out[0]);
+    close(in[0]);
+    return pid;
 }
 
 /* One try: the exit status of the agents, or -1. */
@@ -178,6 +242,8 @@ static int stage(const struct request *q, unsigned attempt, struct pbc_error *er
     add(&w, "%lu", q->job);
     add(&w, "--verbose");
     add(&w, "%s", q->verbose);
+    if (holds(q))
+        add(&w, "--hold");
     if (attempt > 0) {
         add(&w, "--pause");
         add(&w, "%u", attempt * 1500);
@@ -185,7 +251,7 @@ static int stage(const struct request *q, unsigned attempt, struct pbc_error *er
     add(&w, "--");
     for (int i = 0; i < q->count; i++)
         add(&w, "%s", q->bundle[i]);
-    pid = start(&w, 0, err);
+    pid = start_agents(&w, q, err);
     forget(&w);
     if (pid < 0)
         return -1;
@@ -209,12 +275,12 @@ static int keep_watch(const struct request *q, struct pbc_error *err)
     struct words w = {.count = 0};
     pid_t pid;
 
-    add_srun(&w, q, "pbcast-purge", "none");
+    add_srun(&w, q, "pbcast-purge", "none", "none");
     add(&w, "--quiet");
     add(&w, "%s", q->self);
     add(&w, "stage");
     add(&w, "--watch");
-    pid = start(&w, 1, err);
+    pid = start(&w, 1, -1, -1, err);
     forget(&w);
     return pid < 0 ? -1 : 0;
 }

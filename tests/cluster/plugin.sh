@@ -122,7 +122,7 @@ test_one_node() {
     bundle
     capture srun -N1 -n3 --pbcast-bundle="$bundle" hello
     expect_rc 0 && expect_count 3 "hello from" && expect_steps 1 || return
-    grep -q ' --pause 0 ' "$file".runs/* || fail "a single agent pauses"
+    ! grep -q -e ' --hold ' -e ' --pause ' "$file".runs/* || fail "a single agent waits for others"
 }
 
 test_array_and_two_jobs_at_once() {

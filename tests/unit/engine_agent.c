@@ -102,12 +102,13 @@ static void done(struct pbc_coord *c)
     (void)c;
 }
 
-static int coord_dir(struct pbc_coord *c, uint32_t tasks, unsigned pause_ms, struct pbc_error *err)
+static int coord_dir(struct pbc_coord *c, uint32_t tasks, const struct pbc_start *start,
+                     struct pbc_error *err)
 {
     const char *rank = getenv("PBC_LOCAL_RANK");
     const char *size = getenv("PBC_LOCAL_SIZE");
 
-    (void)pause_ms;
+    (void)start;
     if (tasks == 1)
         return pbc_coord_solo(c, err);
     if (rank == NULL || size == NULL || getenv("PBC_LOCAL_DIR") == NULL)

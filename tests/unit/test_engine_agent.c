@@ -142,9 +142,9 @@ static void help_and_version_are_on_standard_output(void **state)
 static void the_help_has_every_option(void **state)
 {
     static const char *const options[] = {
-        "--store",       "--job",      "--set",      "--digest",  "--profile", "--variable",
-        "--address",     "--stall",    "--timeout",  "--fence",   "--pause",   "--max-size",
-        "--max-entries", "--min-free", "--progress", "--verbose", "--version"};
+        "--store",    "--job",         "--set",      "--digest",   "--profile", "--variable",
+        "--address",  "--stall",       "--timeout",  "--fence",    "--hold",    "--pause",
+        "--max-size", "--max-entries", "--min-free", "--progress", "--verbose", "--version"};
 
     for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
         assert_said(state, "--help", PBC_EXIT_OK, options[i]);

@@ -5,6 +5,7 @@ import re
 import shutil
 import signal
 import subprocess
+import threading
 
 from .base import TOP, Failure, Meter
 
@@ -126,26 +127,39 @@ class Cluster:
         self.call("run", "scancel", job, check=False)  # the job may have ended by itself
         self.call("wait-idle", "120")
 
-    def timed(self, meter, cmd, timeout=300):
-        """Run a command as the user on the login node: (measured, status, what it printed)."""
-        child = subprocess.Popen(self.base + ["run", *cmd], text=True, stdin=subprocess.DEVNULL,
+    def timed(self, meter, cmd, timeout=300, held=0):
+        """Run a command as the user on the login node: (measured, status, what it printed). So many
+        tasks are `held`: they wait for a line once all have said that they are here, as the plugin
+        has it (stage/start.h)."""
+        child = subprocess.Popen(self.base + ["run", *cmd], text=True,
+                                 stdin=subprocess.PIPE if held else subprocess.DEVNULL,
                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         then = meter.read()
-        try:
-            text, _ = child.communicate(timeout=timeout)
-        except subprocess.TimeoutExpired:
-            child.send_signal(signal.SIGTERM)
-            text, _ = child.communicate()
-            return Meter.since(then, meter.read()), "timeout", text
-        return Meter.since(then, meter.read()), child.returncode, text
+        late = threading.Event()
+        timer = threading.Timer(timeout, lambda: (late.set(), child.send_signal(signal.SIGTERM)))
+        timer.start()
+        text = []
+        for line in child.stdout:
+            if held and line == "pbcast: here\n":
+                held -= 1
+                if held == 0:
+                    child.stdin.write("\n")
+                    child.stdin.flush()
+            else:
+                text.append(line)
+        status = child.wait()
+        timer.cancel()
+        return Meter.since(then, meter.read()), "timeout" if late.is_set() else status, "".join(text)
 
-    def step_alone(self, meter, name, mpi, command, lost, tries):
+    def step_alone(self, meter, name, mpi, command, lost, tries, held=True):
         """A step over all nodes in an allocation of its own, with empty stores: (measured, what it
-        printed). One whose start Slurm has lost is repeated, and counted in lost[name]."""
+        printed). Its tasks are `held`, see timed. One whose start Slurm has lost is repeated, and
+        counted in lost[name]."""
         for _ in range(tries):
             job = self.allocate()
             try:
-                got, status, text = self.timed(meter, step(job, self.nodes, mpi, *command))
+                got, status, text = self.timed(meter, step(job, self.nodes, mpi, *command),
+                                               held=self.nodes if held and self.nodes > 1 else 0)
             finally:
                 self.release(job)
                 self.purge()

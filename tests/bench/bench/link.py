@@ -45,8 +45,8 @@ def measure_run(ctx, cluster, meter, offered, floor, size):
         before = load()
         try:
             got, status, text = cluster.timed(
-                meter, step(job, cluster.nodes, "pmix", ctx.programs.agent, "--verbose", "2",
-                            offered))
+                meter, step(job, cluster.nodes, "pmix", ctx.programs.agent, "--hold",
+                            "--verbose", "2", offered), held=cluster.nodes)
             nodes = node_times(cluster, job) if status == 0 else None
         finally:
             cluster.release(job)

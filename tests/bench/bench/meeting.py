@@ -19,9 +19,10 @@ WAYS = {"pmix": ("pmix", "pbcast-stage"), "pmi2": ("pmi2", "pbcast-stage-mpich")
 
 def attempt(ctx, cluster, meter, way, offered, lost):
     mpi, name = WAYS[way]
+    hold = ["--hold"] if mpi == "pmix" else []
     command = ([ctx.programs.own(name), offered] if way == "transport" else
-               [ctx.programs.agent.replace("pbcast-stage", name), "--verbose", "2", offered])
-    got, text = cluster.step_alone(meter, way, mpi, command, lost, 5)
+               [ctx.programs.agent.replace("pbcast-stage", name), *hold, "--verbose", "2", offered])
+    got, text = cluster.step_alone(meter, way, mpi, command, lost, 5, held=bool(hold))
     if way == "transport":
         got["moved"] = float(re.search(r"mpi_bcast: ([\d.]+) s", text).group(1))
     else:

@@ -33,7 +33,7 @@ done
 def measure_step(ctx, cluster, meter, name, offered, failures):
     """One step in an allocation of its own; the stores are empty."""
     command = ([ctx.programs.own("pmix_step")] if name == "pmix_step" else
-               [ctx.programs.agent, "--verbose", "2", offered])
+               [ctx.programs.agent, "--hold", "--verbose", "2", offered])
     return cluster.step_alone(meter, name, "pmix", command, failures, 8)[0]
 
 
@@ -96,8 +96,8 @@ def present(data):
                      report.spread(runs, "wall"), figure(median(runs, "cpu"), 2)])
     lost = ", ".join(f"{n} {c}" for n, c in data["lost"].items()) or "none"
     return "\n".join([
-        f"{data['nodes']} nodes. Both kinds of PMIx step pause alike before their fence (300 ms and "
-        f"10 ms for each doubling of them). Steps that Slurm's PMIx lost and that were repeated: {lost}.", "",
+        f"{data['nodes']} nodes. The tasks of both kinds of PMIx step begin their fence when all have "
+        f"started. Steps that Slurm's PMIx lost and that were repeated: {lost}.", "",
         report.table(["", "runs", "wall s", "least-most", "CPU s, all"], rows)]), {}
 
 

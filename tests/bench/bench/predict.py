@@ -102,14 +102,6 @@ def unpack_figures(data):
             "bytes_gz": data["archives"]["gz"]}
 
 
-def coded_pause(agent):
-    """(milliseconds, and for each doubling of the nodes) that an agent waits before the nodes meet,
-    as its help says; None if it does not."""
-    text = subprocess.run([agent, "--help"], capture_output=True, text=True).stdout
-    got = re.search(r"--pause MS.*\((\d+)(?: \+ (\d+(?:\.\d+)?) log2\(nodes\))?", text)
-    return None if got is None else [int(got.group(1)), float(got.group(2) or 0)]
-
-
 # --- scenarios --------------------------------------------------------------------------------------
 
 
@@ -144,8 +136,7 @@ def measure(ctx, data, keep):
     points = measured_points(ctx.result("link"))
     if unpack is None:
         raise Failure("there are no results of the section unpack to predict from")
-    data.update(unpack=unpack, pause=coded_pause(ctx.programs.agent), calibration=points,
-                hop=None, scenarios=[], slow=[], chunks=[], sizes=SIZES)
+    data.update(unpack=unpack, calibration=points, hop=None, scenarios=[], slow=[], chunks=[], sizes=SIZES)
     if len({p["nodes"] for p in points}) >= 2:
         data["hop"] = fit_hop(sim, points)
     hop = data["hop"] if data["hop"] is not None else 1e-4
@@ -178,12 +169,6 @@ def measure(ctx, data, keep):
 
 
 # --- what it says -----------------------------------------------------------------------------------
-
-
-def pause(data, nodes):
-    if data["pause"] is None or nodes == 1:
-        return 0
-    return (data["pause"][0] + data["pause"][1] * int(math.log2(nodes))) / 1000
 
 
 def binomial(s, nodes):
@@ -227,11 +212,7 @@ def present(data):
              f"time. {POOL >> 20} MiB of buffers. Simulated in "
              f"chunks of {COARSE // 1024} KiB (from {LARGE} nodes on {COARSEST // 1024} KiB), where the "
              f"agent's are of {CHUNK // 1024}: that makes long trees slower than they are. The root reads at "
-             "the rate of its link.", ""]
-    if data["pause"] is not None:
-        text += [f"*with pause* adds what the agent waits before the nodes meet, {data['pause'][0]} "
-                 f"ms and {data['pause'][1]:g} ms for each doubling of the nodes. What PMIx and srun take is in "
-                 "neither.", ""]
+             "the rate of its link. What srun and PMIx take is in none of it.", ""]
     for s in data["scenarios"]:
         runs = s["runs"]["pbcast"]
         one = runs["1"]["done"]
@@ -239,14 +220,13 @@ def present(data):
         for n in map(int, runs):
             r, two = runs[str(n)], s["runs"]["two-tree"][str(n)]
             rows.append([str(n), str(r["arity"]), figure(r["done"]), figure(r["done"] / one),
-                         figure(r["done"] + pause(data, n)), figure(two["done"]),
-                         figure(two["done"] / one), figure(binomial(s, n)),
-                         figure(scattered(s, n))])
+                         figure(two["done"]), figure(two["done"] / one),
+                         figure(binomial(s, n)), figure(scattered(s, n))])
         text += [f"**{s['name']}**: {s['bytes'] / 1e6:.0f} MB, links of {s['rate'] / 1e9:.2f} GB/s, "
                  f"{1e6 * s['latency']:.0f} microseconds; unpacking {s['bytes'] / s['unpack_rate']:.2f}"
                  f" s by pbcast, {s['untar']:.2f} s by libarchive in one thread.", "",
-                 report.table(["nodes", "arity", "pbcast s", "/ one node", "with pause", "two trees s",
-                               "/ one node", "MPI_Bcast, log2(n) rounds, untar", "MPI_Bcast, scatter "
+                 report.table(["nodes", "arity", "pbcast s", "/ one node", "two trees s", "/ one node",
+                               "MPI_Bcast, log2(n) rounds, untar", "MPI_Bcast, scatter "
                                "and allgather, untar"], rows), ""]
     text += [f"Published of Edison at {PAPER['nodes']} nodes (figure 3 of the paper): MPI_Bcast "
              f"{PAPER['bcast']} s and unpacking {PAPER['untar']} s of a step of 48.6 s. Its rate "
@@ -268,9 +248,6 @@ def curves(data, s):
     sizes = [n for n in map(int, s["runs"]["pbcast"])]
     series = {label: [(n, s["runs"][shape][str(n)]["done"]) for n in sizes]
               for shape, label in SHAPES.items()}
-    if data["pause"] is not None:
-        series["pbcast with pause"] = [(n, s["runs"]["pbcast"][str(n)]["done"] + pause(data, n))
-                                       for n in sizes]
     series["MPI_Bcast log2, untar"] = [(n, binomial(s, n)) for n in sizes]
     series["MPI_Bcast scatter, untar"] = [(n, scattered(s, n)) for n in sizes]
     if s["name"].startswith("Edison"):
@@ -307,7 +284,4 @@ def bars(data):
         one, many = runs["1"]["done"], runs[str(EDISON)]["done"]
         result.append(Bar(f"predicted, {EDISON} nodes, {s['name']}: transfer and unpacking against "
                           "one node", many / one, GOAL))
-        if data["pause"] is not None:
-            result.append(Bar(f"predicted, {EDISON} nodes, {s['name']}: the same with the pause "
-                              "before the nodes meet", (many + pause(data, EDISON)) / one, GOAL))
     return result

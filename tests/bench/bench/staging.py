@@ -62,7 +62,8 @@ class Point:
         kind, _, fmt = name.partition(" ")
         archive = self.archives.get(fmt)
         if kind == "pbcast":
-            return step(job, self.nodes, "pmix", self.ctx.programs.agent, "--verbose", "2", archive)
+            return step(job, self.nodes, "pmix", self.ctx.programs.agent, "--hold",
+                        "--verbose", "2", archive)
         if kind == "paper":
             return step(job, self.nodes, "pmix", self.ctx.programs.own("paper_bcast"), archive,
                         TREE)
@@ -106,7 +107,8 @@ class Point:
         got = {"load": [load()]}
         command = self.staging(name, job)
         if command is not None:
-            measured, status, text = self.cluster.timed(self.meter, command, timeout=240)
+            held = self.nodes if name.split()[0] in ("pbcast", "paper") else 0
+            measured, status, text = self.cluster.timed(self.meter, command, 240, held)
             if status != 0:
                 return self.lost(name, status, text)
             got["staging"] = dict(measured, phases=phases(name, text))

@@ -13,6 +13,8 @@
  * 1 failed, 2 usage, 6 MPI did not start in time (Slurm's PMIx start-up may lose a message: run
  * it again).
  */
+#include "start.h"
+
 #include <archive.h>
 #include <archive_entry.h>
 #include <errno.h>
@@ -28,7 +30,7 @@
 
 #define PIECE         (1L << 30) /* bytes of one MPI_Bcast: its count is an int */
 #define READ_BYTES    (1u << 20)
-#define PAUSE_MS      300 /* before MPI_Init: avoids most lost start-ups */
+#define UNTOLD_MS     300 /* before MPI_Init, where nobody tells that all have started */
 #define START_SECONDS 20  /* after which the start-up counts as lost */
 #define EXIT_AGAIN    6
 #define WAIT_NS       1000000
@@ -49,6 +51,17 @@ static void start_lost(int sig)
     (void)sig;
     (void)!write(STDERR_FILENO, text, sizeof(text) - 1);
     _exit(EXIT_AGAIN);
+}
+
+/* Begin when all have started, as pbcast-stage does: Slurm's PMIx loses the start-up of ranks that
+ * are faster than its daemons elsewhere. */
+static void begin_together(void)
+{
+    struct pbc_start start;
+
+    pbc_start_begin(&start, 1);
+    start.untold_ms = UNTOLD_MS;
+    pbc_start_await(&start);
 }
 
 static void pause_ns(long ns)
@@ -187,7 +200,7 @@ int main(int argc, char *argv[])
         fprintf(stderr, "usage: paper_bcast BUNDLE DIR\n");
         return 2;
     }
-    pause_ns(PAUSE_MS * 1000000L);
+    begin_together();
     signal(SIGALRM, start_lost);
     alarm(START_SECONDS);
     MPI_Init(&argc, &argv);

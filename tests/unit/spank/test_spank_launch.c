@@ -147,7 +147,7 @@ static void command(void **state)
                                        "--gres=none",
                                        "--cpu-bind=none",
                                        "--mpi=pmix",
-                                       "--input=none",
+                                       "--input=all",
                                        "--chdir=/",
                                        "--job-name=pbcast",
                                        "--kill-on-bad-exit=0",
@@ -170,8 +170,9 @@ static void command(void **state)
                                        "536870912",
                                        "--min-free",
                                        "67108864",
+                                       "--hold",
                                        "--pause",
-                                       "306",
+                                       "1000",
                                        "--verbose",
                                        "1",
                                        "--progress",
@@ -182,7 +183,7 @@ static void command(void **state)
                                        NULL};
 
     (void)state;
-    assert_words(pbc_launch_argv(&launch, &meeting, 306, 0), want);
+    assert_words(pbc_launch_argv(&launch, &meeting, 1000, 0), want);
 }
 
 static int has(char **words, const char *word)
@@ -202,9 +203,11 @@ static void command_of_one_node(void **state)
     launch.count = 1;
     strcpy(site.mpi, "auto");
     assert_int_equal(pbc_meeting(&launch, NULL, &meeting, NULL), 0);
-    words = pbc_launch_argv(&launch, &meeting, 300, 1);
+    words = pbc_launch_argv(&launch, &meeting, 0, 1);
     assert_true(has(words, "--mpi=none") > 0);
-    assert_string_equal(words[has(words, "--pause") + 1], "0");
+    assert_true(has(words, "--input=none") > 0);
+    assert_int_equal(has(words, "--hold"), -1);
+    assert_int_equal(has(words, "--pause"), -1);
     assert_string_equal(words[has(words, "--progress") + 1], "lines");
     assert_int_equal(has(words, "--address"), -1);
     pbc_words_free(words);
@@ -335,20 +338,6 @@ static void environment_with_another_configuration(void **state)
     assert_true(has(env, "SLURM_CONF=/run/slurm/conf/slurm.conf") >= 0);
     assert_true(has(env, "PATH=/usr/bin:/bin") >= 0);
     pbc_words_free(env);
-}
-
-static void pauses_grow(void **state)
-{
-    (void)state;
-    assert_int_equal(pbc_launch_pause(4, 0), 320);
-    assert_int_equal(pbc_launch_pause(4, 1), 1000);
-    assert_int_equal(pbc_launch_pause(4, 2), 3000);
-    for (uint32_t n = 1; n < 5000; n *= 3) {
-        assert_true(pbc_launch_pause(n, 0) < pbc_launch_pause(n, 1));
-        assert_true(pbc_launch_pause(n, 1) < pbc_launch_pause(n, 2));
-    }
-    assert_int_equal(pbc_launch_pause(5310, 0), 420);
-    assert_true(pbc_launch_pause(4000000000u, 2) < 600000);
 }
 
 /* ---- verdicts ---- */
@@ -492,7 +481,7 @@ static void again_and_then_success(void **state)
     assert_int_equal(run(state, &err), 0);
     assert_true(ms() - began < 10000);
     assert_string_equal(said, "");
-    assert_non_null(strstr(file_text(in(*state, "tries")), "--pause 310 "));
+    assert_null(strstr(file_text(in(*state, "tries")), "--pause 0 "));
     assert_non_null(strstr(file_text(in(*state, "tries")), "--pause 1000 "));
 }
 
@@ -513,6 +502,27 @@ static void a_step_that_slurm_could_not_start_is_tried_again(void **state)
     srun_is(state, "echo 'srun: error: task 3 launch failed: Unspecified error' >&2; exit 1");
     assert_int_equal(run(state, &err), -1);
     assert_error(&err, PBC_EXIT_AGAIN, "3 times", "task 3 launch failed");
+}
+
+static void agents_are_told_when_all_are_here(void **state)
+{
+    struct pbc_error err;
+
+    srun_is(state, "for i in 1 2 3; do echo 'pbcast: here'; done\n"
+                   "read -r line && [ -z \"$line\" ] && ! timeout 0.2 head -c1 | grep -q .");
+    assert_int_equal(run(state, &err), 0);
+    assert_string_equal(said, "");
+}
+
+static void agents_are_not_told_before(void **state)
+{
+    struct pbc_error err;
+
+    srun_is(state, "echo 'pbcast: here'; echo 'pbcast: here too'; echo 'pbcast: here'\n"
+                   "timeout 1 head -c1 | grep -q . && exit 1\n"
+                   "echo 'pbcast: here'; read -r line");
+    assert_int_equal(run(state, &err), 0);
+    assert_string_equal(said, "pbcast: here too\n");
 }
 
 static void again_by_exit_code_until_it_is_enough(void **state)
@@ -669,6 +679,7 @@ static void child_inherits_nothing(void **state)
     int high = fcntl(fd, F_DUPFD, 777);
     mode_t mask = umask(0777);
 
+    launch.count = 1; /* with several its standard input is a socket */
     sigfillset(&blocked);
     sigprocmask(SIG_SETMASK, &blocked, &before);
     sigaction(SIGINT, &ign, &old);
@@ -745,6 +756,10 @@ static int launch_without_stdio(void *arg)
 
 static void closed_standard_files(void **state)
 {
+    srun_is(state, "for i in 1 2 3; do echo 'pbcast: here'; done; read -r line || exit 1\n"
+                   "echo 'pbcast: x'; echo y >&2; [ -p /proc/$$/fd/1 -o -p /proc/$$/fd/2 ]");
+    assert_int_equal(in_child(launch_without_stdio, NULL), 0);
+    launch.count = 1;
     srun_is(state, "echo 'pbcast: x'; echo y >&2; cat; [ -p /proc/$$/fd/1 -o -p /proc/$$/fd/2 ]");
     assert_int_equal(in_child(launch_without_stdio, NULL), 0);
 }
@@ -867,7 +882,8 @@ int main(void)
         cmocka_unit_test_setup(command_of_a_component, setup),
         cmocka_unit_test_setup(environment_is_built_from_nothing, setup),
         cmocka_unit_test_setup(environment_with_another_configuration, setup),
-        cmocka_unit_test_setup(pauses_grow, setup),
+        cmocka_unit_test_setup(agents_are_told_when_all_are_here, setup),
+        cmocka_unit_test_setup(agents_are_not_told_before, setup),
         cmocka_unit_test_setup(success, setup),
         cmocka_unit_test_setup(failure_with_a_reason, setup),
         cmocka_unit_test_setup(failure_without_a_reason, setup),
