@@ -38,6 +38,7 @@ static const char usage[] =
     "  --profile N=NAME   profile of bundle N, whatever it says itself\n"
     "  --variable N=SET   set=NAME=VALUE, prepend=, append= or unset=: variables of bundle N\n"
     "  --address WHICH    interface or SUBNET/BITS that carries the data\n"
+    "  --transport WHICH  tcp or mpi: what carries the bundles (mpi where the agents meet by it)\n"
     "  --stall SECONDS    silence after which a node counts as lost (20)\n"
     "  --timeout SECONDS  for the whole (600)\n"
     "  --fence SECONDS    for the nodes to find each other (10 + nodes/100)\n"
@@ -65,6 +66,7 @@ struct options {
     int has_pause;
     int has_fence;
     int hold;
+    int wants_mpi;
 };
 
 enum {
@@ -86,6 +88,7 @@ enum {
     MIN_FREE,
     PROGRESS,
     VERBOSE,
+    TRANSPORT,
     HELP,
     VERSION
 };
@@ -109,6 +112,7 @@ static const struct option long_options[] = {
     {"min-free", required_argument, NULL, MIN_FREE},
     {"progress", required_argument, NULL, PROGRESS},
     {"verbose", required_argument, NULL, VERBOSE},
+    {"transport", required_argument, NULL, TRANSPORT},
     {"help", no_argument, NULL, HELP},
     {"version", no_argument, NULL, VERSION},
     {0},
@@ -189,7 +193,7 @@ static int take_variable(struct options *o, const char *value)
 
 static int take_option(struct options *o, int c, const char *value, struct pbc_error *err)
 {
-    const char *name = c >= STORE && c <= VERBOSE ? long_options[c - STORE].name : "";
+    const char *name = c >= STORE && c <= TRANSPORT ? long_options[c - STORE].name : "";
     unsigned long n = 0;
     int rc = 0;
 
@@ -265,6 +269,10 @@ static int take_option(struct options *o, int c, const char *value, struct pbc_e
         rc = number(name, value, 0, 3, &n, err);
         o->conf.verbose = (unsigned)n;
         return rc;
+    case TRANSPORT:
+        o->conf.over_tree = strcmp(value, "tcp") == 0;
+        o->wants_mpi = strcmp(value, "mpi") == 0;
+        return o->conf.over_tree || o->wants_mpi ? 0 : bad_value(name, value, "tcp or mpi", err);
     default:
         return pbc_fail(err, PBC_EXIT_USAGE, "see pbcast-stage --help");
     }
@@ -442,6 +450,12 @@ int pbc_agent_main(int argc, char *argv[], pbc_coord_open *meet, pbc_source_pack
     start.untold_ms = o.has_pause ? 0 : pbc_tree_pause((uint32_t)tasks);
     if (meet(&coord, (uint32_t)tasks, &start, &err) != 0)
         return fail_main(&o, &err);
+    if (o.wants_mpi && coord.size > 1 && coord.carry == NULL) {
+        pbc_fail(&err, PBC_EXIT_USAGE,
+                 "--transport mpi: this agent does not meet the others by MPI; start one that does "
+                 "(see pbcast-stage(1))");
+        return fail_main(&o, &err);
+    }
     limit_data();
     if (coord.size > 1 && !o.has_fence)
         o.conf.fence = 10 + coord.size / 100;

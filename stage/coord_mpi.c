@@ -1,4 +1,5 @@
 #include "coord.h"
+#include "stream_mpi.h"
 
 #include <errno.h>
 #include <mpi.h>
@@ -10,9 +11,9 @@
 
 /* How long MPI_Init may take: seconds, and one more for each 50 tasks. */
 #define START_SECONDS 30
-#define END_SECONDS   5 /* the run goes on without its end; a peer that died holds it up */
+#define END_SECONDS   4 /* the agent goes on without its end; a peer that died holds it up */
 
-enum phase { STARTING, STARTED, MEETING, MET, ENDING, ENDED };
+enum phase { STARTING, STARTED, MEETING, MET, CARRYING, ENDING, ENDED };
 
 /* All calls of MPI are made by one thread of ours, since none of them has a limit in time. The
  * caller waits for its phases, and leaves it behind where one does not come. */
@@ -27,7 +28,9 @@ struct mpi {
     unsigned char record[PBC_RECORD_MAX]; /* ours */
     size_t len;
     unsigned char *all; /* size records */
-    int lost;           /* a phase did not come: the thread goes on using this */
+    struct pbc_stream *stream;
+    unsigned stall;
+    int lost; /* a phase did not come: the thread goes on using this */
 };
 
 static void turn(struct mpi *m, enum phase phase, int rc)
@@ -89,6 +92,7 @@ static int finish(void)
 static void *mpi_thread(void *arg)
 {
     struct mpi *m = arg;
+    int rc = 0;
 
     turn(m, STARTED, start(m));
     if (next(m, STARTED) == MEETING) {
@@ -96,9 +100,12 @@ static void *mpi_thread(void *arg)
         turn(m, MET,
              MPI_Allgather(m->record, (int)m->len, MPI_BYTE, m->all, (int)m->len, MPI_BYTE,
                            MPI_COMM_WORLD));
-        next(m, MET);
+        if (next(m, MET) == CARRYING) {
+            rc = pbc_stream_mpi(m->stream, m->rank, m->stall);
+            next(m, CARRYING);
+        }
     }
-    turn(m, ENDED, finish());
+    turn(m, ENDED, rc == 0 ? finish() : MPI_SUCCESS);
     return NULL;
 }
 
@@ -125,15 +132,6 @@ static int await(struct mpi *m, enum phase wanted, enum phase until, unsigned se
     return rc;
 }
 
-static int mpi_failed(const char *what, int rc, struct pbc_error *err)
-{
-    char text[MPI_MAX_ERROR_STRING] = "unknown error";
-    int len;
-
-    MPI_Error_string(rc, text, &len);
-    return pbc_fail(err, PBC_EXIT_FAILED, "%s: %s", what, text);
-}
-
 static int exchange(struct pbc_coord *c, const void *record, size_t len, unsigned seconds,
                     struct pbc_error *err)
 {
@@ -147,7 +145,9 @@ static int exchange(struct pbc_coord *c, const void *record, size_t len, unsigne
     if (await(m, MEETING, MET, seconds) != 0)
         return pbc_fail(err, PBC_EXIT_AGAIN, "MPI did not bring the %u nodes together within %u s",
                         c->size, seconds);
-    return m->rc == MPI_SUCCESS ? 0 : mpi_failed("MPI's exchange failed", m->rc, err);
+    return m->rc == MPI_SUCCESS
+               ? 0
+               : pbc_mpi_failed("MPI's exchange failed", m->rc, PBC_EXIT_FAILED, err);
 }
 
 static int get(struct pbc_coord *c, uint32_t rank, void *record, size_t len, struct pbc_error *err)
@@ -158,6 +158,15 @@ static int get(struct pbc_coord *c, uint32_t rank, void *record, size_t len, str
         return pbc_fail(err, PBC_EXIT_PEER, "MPI has no record of rank %u", rank);
     memcpy(record, m->all + (size_t)rank * len, len);
     return 0;
+}
+
+static void carry(struct pbc_coord *c, struct pbc_stream *s, unsigned stall)
+{
+    struct mpi *m = c->state;
+
+    m->stream = s;
+    m->stall = stall;
+    turn(m, CARRYING, MPI_SUCCESS);
 }
 
 static void done(struct pbc_coord *c)
@@ -203,6 +212,7 @@ int pbc_coord_mpi(struct pbc_coord *c, uint32_t tasks, struct pbc_error *err)
     c->state = m;
     c->exchange = exchange;
     c->get = get;
+    c->carry = carry;
     c->close = done;
     if (await(m, STARTING, STARTED, seconds) != 0)
         return pbc_fail(err, PBC_EXIT_AGAIN,

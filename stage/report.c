@@ -62,8 +62,9 @@ void pbc_report_summary(const struct pbc_run *r)
     fputc('\n', stderr);
     if (r->conf->verbose >= 2)
         fprintf(stderr,
-                "pbcast: %.1f MiB of archives through a tree of arity %u, slowest node %s with "
+                "pbcast: %.1f MiB of archives %s a tree of arity %u, slowest node %s with "
                 "%.2f s, %u of %u nodes had the set, %u connections refused\n",
-                mib(bytes), r->arity, r->ready.slowest, (double)r->ready.slowest_us / 1e6,
-                r->have.have, r->have.nodes, r->refused);
+                mib(bytes), r->stream != NULL ? "by MPI, answers through" : "through", r->arity,
+                r->ready.slowest, (double)r->ready.slowest_us / 1e6, r->have.have, r->have.nodes,
+                r->refused);
 }

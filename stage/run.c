@@ -25,8 +25,14 @@ static void note(struct pbc_run *r, const struct pbc_error *err)
     pbc_run_fail(r, r->conf->node, err);
 }
 
-/* Root: bytes that will be sent. A shared file system that is slow to tell must not keep the others
- * waiting in the exchange. */
+/* Will the tree be spared the bundles? */
+static int carried(const struct pbc_run *r)
+{
+    return r->coord->carry != NULL && !r->conf->over_tree;
+}
+
+/* Root: bytes that the tree will carry. A shared file system that is slow to tell must not keep the
+ * others waiting in the exchange. */
 static uint64_t bytes_to_send(struct pbc_run *r)
 {
     const struct timespec pause = {.tv_nsec = 1000000};
@@ -34,7 +40,7 @@ static uint64_t bytes_to_send(struct pbc_run *r)
     uint64_t until = pbc_now_ms() + SIZES_MS;
     uint64_t bytes = 0;
 
-    if (r->source == NULL || r->size < 3)
+    if (r->source == NULL || r->size < 3 || carried(r))
         return 0; /* there is one shape only, or nothing to send */
     while (!pbc_source_probed(r->source)) {
         if (pbc_source_failed(r->source, NULL))
@@ -193,14 +199,46 @@ static void prepare(struct pbc_run *r)
         note(r, &err);
 }
 
-static void release(struct pbc_run *r)
+static void hang_up(struct pbc_run *r)
 {
-    pbc_conn_close(r->parent.conn);
+    pbc_peer_gone(&r->parent);
     pbc_feed_release(r);
     for (uint32_t i = 0; i < r->children; i++)
-        pbc_conn_close(r->child[i].conn);
-    for (unsigned i = 0; i < PBC_STRANGERS_MAX; i++)
+        pbc_peer_gone(&r->child[i]);
+    for (unsigned i = 0; i < PBC_STRANGERS_MAX; i++) {
         pbc_conn_close(r->stranger[i]);
+        r->stranger[i] = NULL;
+    }
+}
+
+static void begin_transport(struct pbc_run *r)
+{
+    r->stream = pbc_stream_new(r->chunks);
+    if (r->stream == NULL)
+        pbc_run_no_memory(r);
+    else
+        r->coord->carry(r->coord, r->stream, r->conf->stall);
+}
+
+/* 1 once nothing of it is in use. The others wait for our connections to close before they come to
+ * its end. */
+static int end_transport(struct pbc_run *r)
+{
+    if (r->stream == NULL)
+        return 1;
+    hang_up(r);
+    pbc_stream_stop(r->stream);
+    r->coord->close(r->coord);
+    if (!pbc_stream_ended(r->stream))
+        return 0;
+    pbc_stream_free(r->stream);
+    r->stream = NULL;
+    return 1;
+}
+
+static void release(struct pbc_run *r)
+{
+    hang_up(r);
     pbc_chunk_unref(r->check_frame);
     pbc_pool_close(r->chunks);
     pbc_source_free(r->source);
@@ -218,6 +256,7 @@ enum pbc_exit pbc_run(const struct pbc_run_conf *conf, struct pbc_coord *coord)
     struct pbc_run *r = calloc(1, sizeof(*r));
     struct pbc_error err;
     enum pbc_exit code = PBC_EXIT_OK;
+    int ended;
 
     if (r == NULL || (r->chunks = pbc_pool_new(PBC_CHUNKS, PBC_CHUNK_BYTES)) == NULL) {
         fprintf(stderr, "pbcast: error: node %s: no memory\n", conf->node);
@@ -237,7 +276,10 @@ enum pbc_exit pbc_run(const struct pbc_run_conf *conf, struct pbc_coord *coord)
         r->failed = 0; /* without the others, only this matters */
         note(r, &err);
     } else {
-        coord->close(coord); /* it has done its part */
+        if (carried(r))
+            begin_transport(r);
+        else
+            coord->close(coord); /* it has done its part */
         r->met = pbc_now_ms();
         r->give_up = r->met + PBC_LINGER_MS;
         pbc_run_loop(r);
@@ -258,7 +300,8 @@ enum pbc_exit pbc_run(const struct pbc_run_conf *conf, struct pbc_coord *coord)
     /* After a failure the reader may hang in a file system that does not answer; the end of the
      * process takes it along, and what it uses must stay until then. */
     pbc_pool_close(r->chunks);
-    if (r->source == NULL || pbc_source_stop(r->source))
+    ended = end_transport(r);
+    if ((r->source == NULL || pbc_source_stop(r->source)) && ended)
         release(r);
     return code;
 }

@@ -35,6 +35,7 @@ struct pbc_run_conf {
     enum pbc_progress progress;
     struct pbc_bundles *bundles; /* parsed; the root probes them */
     pbc_source_pack *pack;       /* see pbc_source_start */
+    int over_tree;               /* the bundles go over the tree, whatever `coord` can carry */
 };
 
 /* Take part in a run. Prints what its user is to see on standard error, each line beginning with

@@ -64,6 +64,11 @@ void pbc_feed_pass(struct pbc_run *r, struct pbc_chunk *c)
     struct pbc_feeding *f = &r->feeding;
     int rc = 0;
 
+    if (r->stream != NULL) {
+        if (r->rank == 0 && pbc_stream_send(r->stream, pbc_chunk_ref(c)) != 0)
+            pbc_run_no_memory(r);
+        return;
+    }
     if (f->leaf)
         return;
     for (uint32_t i = 0; i < count(r); i++) {
@@ -402,6 +407,16 @@ void pbc_feed_lost(struct pbc_run *r, struct pbc_peer *p, const struct pbc_error
     /* Of one that was fed, its parent tells why it has gone; or it does, if it has not. */
 }
 
+void pbc_feed_broke(struct pbc_run *r, const struct pbc_error *why)
+{
+    int over = r->rank == 0 ? r->phase >= PBC_PHASE_COMMIT : r->done_seen;
+
+    if (r->failed || over || r->feeding.lost_at != 0)
+        return;
+    r->feeding.lost = *why;
+    r->feeding.lost_at = pbc_now_ms();
+}
+
 void pbc_feed_look(struct pbc_run *r, uint64_t now)
 {
     struct pbc_feeding *f = &r->feeding;
@@ -428,5 +443,8 @@ void pbc_feed_release(struct pbc_run *r)
         free(f->fed[i]);
     }
     free(f->fed);
+    f->fed = NULL;
+    f->feds = 0;
+    f->old = f->from.conn = NULL;
     pbc_fifo_destroy(&f->kept);
 }

@@ -171,9 +171,43 @@ static int check_proof(struct pbc_run *r, const struct pbc_chunk *c)
     pbc_fail(&why, PBC_EXIT_PEER,
              "%s; it came by %s: is the memory or the network of one of the two at fault? leave "
              "them out",
-             err.text, pbc_feed_from(r)->node);
+             err.text, r->stream != NULL ? "MPI" : pbc_feed_from(r)->node);
     pbc_run_fail(r, r->conf->node, &why);
     return -1;
+}
+
+/* A frame of the stream has come: 0 if it is to be used, 1 if it is not, since the run has failed
+ * for that, -1 with err if it must not come. */
+static int take_stream(struct pbc_run *r, const struct pbc_chunk *c, struct pbc_error *err)
+{
+    if (in_order(r, c, err) != 0)
+        return -1;
+    switch (c->frame.type) {
+    case PBC_FRAME_BEGIN:
+        r->phase = PBC_PHASE_STREAM;
+        if (pbc_run_unpack(r, err) == 0)
+            return 0;
+        pbc_run_fail(r, r->conf->node, err);
+        return 1;
+    case PBC_FRAME_DONE:
+        return 0;
+    default:
+        return check_proof(r, c) != 0;
+    }
+}
+
+void pbc_run_from_transport(struct pbc_run *r, struct pbc_chunk *c)
+{
+    struct pbc_error err;
+    int rc = take_stream(r, c, &err);
+
+    if (rc == 0) {
+        pbc_run_dispatch(r, c);
+        return;
+    }
+    pbc_chunk_unref(c);
+    if (rc < 0)
+        pbc_run_fail(r, r->conf->node, &err);
 }
 
 /* From the parent, or from who sends the stream in its place. */
@@ -185,7 +219,8 @@ static int from_above(struct pbc_run *r, struct pbc_peer *p, struct pbc_chunk *c
     struct pbc_msg_failed failed;
     int rc = 0;
 
-    if (type != PBC_FRAME_ABORT && p != (feeds ? pbc_feed_from(r) : &r->parent)) {
+    if (type != PBC_FRAME_ABORT &&
+        (p != (feeds ? pbc_feed_from(r) : &r->parent) || (feeds && r->stream != NULL))) {
         pbc_chunk_unref(c);
         return pbc_protocol("a frame from the wrong node", err);
     }
@@ -199,24 +234,10 @@ static int from_above(struct pbc_run *r, struct pbc_peer *p, struct pbc_chunk *c
         rc = take_check(r, c, err);
         break;
     case PBC_FRAME_BEGIN:
-        r->phase = PBC_PHASE_STREAM;
-        rc = in_order(r, c, err);
-        if (rc == 0 && pbc_run_unpack(r, err) != 0) {
-            pbc_run_fail(r, r->conf->node, err); /* not the connection's fault */
-            pbc_chunk_unref(c);
-            return 0;
-        }
-        break;
     case PBC_FRAME_DATA:
     case PBC_FRAME_END:
-        rc = in_order(r, c, err);
-        if (rc == 0 && check_proof(r, c) != 0) {
-            pbc_chunk_unref(c);
-            return 0;
-        }
-        break;
     case PBC_FRAME_DONE:
-        rc = in_order(r, c, err);
+        rc = take_stream(r, c, err);
         break;
     case PBC_FRAME_COMMIT:
         if (r->checked ? !(r->has_set || r->told_ready) : 1)
@@ -234,7 +255,7 @@ static int from_above(struct pbc_run *r, struct pbc_peer *p, struct pbc_chunk *c
     }
     if (rc != 0) {
         pbc_chunk_unref(c);
-        return -1;
+        return rc < 0 ? -1 : 0; /* 1: not the connection's fault */
     }
     pbc_run_dispatch(r, c);
     return 0;

@@ -15,7 +15,7 @@
 #define TIMEOUT_MS 5000 /* how much later than the root the others give up */
 #define REPORT_MS  1000
 #define HELLO_MS   5000 /* how long a stranger may take to prove himself */
-#define FIXED_FDS  5
+#define FIXED_FDS  6
 
 /* --- polling ------------------------------------------------------------------------------- */
 
@@ -58,6 +58,7 @@ static int gather(struct pbc_run *r, struct polled *p)
     want(p, pbc_pool_fd(r->chunks), POLLIN);
     want(p, r->unpack != NULL ? pbc_unpack_fd(r->unpack) : -1, POLLIN);
     want(p, r->source != NULL ? pbc_source_fd(r->source) : -1, POLLIN);
+    want(p, r->stream != NULL ? pbc_stream_fd(r->stream) : -1, POLLIN);
     want_conn(p, r->parent.conn);
     want_conn(p, r->feeding.from.conn);
     for (uint32_t i = 0; i < r->children; i++)
@@ -134,6 +135,18 @@ static void drain(int fd)
     (void)eventfd_read(fd, &v);
 }
 
+static void serve_transport(struct pbc_run *r)
+{
+    struct pbc_error err;
+    struct pbc_chunk *c;
+
+    drain(pbc_stream_fd(r->stream));
+    while (r->rank != 0 && !r->failed && (c = pbc_stream_next(r->stream)) != NULL)
+        pbc_run_from_transport(r, c);
+    if (pbc_stream_failed(r->stream, &err))
+        pbc_feed_broke(r, &err);
+}
+
 static void serve_threads(struct pbc_run *r)
 {
     struct pbc_error err;
@@ -149,6 +162,8 @@ static void serve_threads(struct pbc_run *r)
         if (pbc_source_failed(r->source, &err))
             pbc_run_fail(r, r->conf->node, &err);
     }
+    if (r->stream != NULL)
+        serve_transport(r);
     if (r->unpack != NULL && !r->unpacked) {
         enum pbc_unpack_state state = pbc_unpack_state(r->unpack, &err);
 

@@ -24,6 +24,8 @@ void pbc_run_fail(struct pbc_run *r, const char *node, const struct pbc_error *e
     r->error = *err;
     memcpy(r->failed_node, node, strlen(node) + 1);
     r->give_up = pbc_now_ms() + PBC_LINGER_MS;
+    if (r->stream != NULL)
+        pbc_stream_stop(r->stream);
 }
 
 void pbc_run_no_memory(struct pbc_run *r)

@@ -7,6 +7,7 @@
 #include "place.h"
 #include "run.h"
 #include "source.h"
+#include "stream.h"
 #include "tree.h"
 #include "unpack.h"
 
@@ -90,6 +91,7 @@ struct pbc_run {
     struct pbc_pool *chunks;
     struct pbc_unpack *unpack;
     struct pbc_source *source; /* root */
+    struct pbc_stream *stream; /* NULL: the tree carries the stream */
 
     int listener;
     struct pbc_address mine; /* what it listens at */
@@ -164,6 +166,9 @@ void pbc_run_dispatch(struct pbc_run *r, struct pbc_chunk *c);
 /* Root: the next frame of the stream, from its reader. Takes over the reference. */
 void pbc_run_from_source(struct pbc_run *r, struct pbc_chunk *c);
 
+/* Another: the next frame, by another transport than the tree. Takes over the reference. */
+void pbc_run_from_transport(struct pbc_run *r, struct pbc_chunk *c);
+
 /* pbc_conn_handler: a frame has come. */
 int pbc_run_frame(void *run, struct pbc_conn *conn, struct pbc_chunk *chunk, struct pbc_error *err);
 
@@ -188,6 +193,9 @@ int pbc_feed_admit(struct pbc_run *r, struct pbc_conn *c);
 
 /* A connection to a node that is fed, or to the one that feeds this one, is of no more use. */
 void pbc_feed_lost(struct pbc_run *r, struct pbc_peer *p, const struct pbc_error *why);
+
+/* The transport that is not the tree has failed. */
+void pbc_feed_broke(struct pbc_run *r, const struct pbc_error *why);
 
 /* Look who is slow, and do what waits for its time. */
 void pbc_feed_look(struct pbc_run *r, uint64_t now);
