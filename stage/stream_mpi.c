@@ -17,7 +17,8 @@
 #define WINDOW 4u /* blocks under way */
 
 #define NAP_PART  8       /* of the time waited */
-#define NAP_NS    200000  /* at most, while the stream moves: others wait for what passes here */
+#define NAP_NS    200000  /* at most, while the stream moves */
+#define STEPS_NS  1600000 /* and by all nodes together: a block may pass them one by one */
 #define IDLE_PART 512     /* and beyond that */
 #define IDLE_NS   5000000 /* at most */
 #define YIELD_NS  5000    /* a nap so short is none */
@@ -54,6 +55,7 @@ struct transport {
     int over;        /* the end has come everywhere below */
     uint64_t moved;  /* ns: when something last moved */
     uint64_t stall;  /* ns */
+    uint64_t nap;    /* ns: the longest while the stream moves */
 };
 
 static uint64_t now_ns(void)
@@ -80,8 +82,8 @@ int pbc_mpi_failed(const char *what, int rc, enum pbc_exit code, struct pbc_erro
 
 static int failed(int rc, struct pbc_error *err)
 {
-    return pbc_mpi_failed("MPI could not carry the bundles (see --transport)", rc, PBC_EXIT_PEER,
-                          err);
+    return pbc_mpi_failed("MPI failed to carry the bundles (--transport tcp does without)", rc,
+                          PBC_EXIT_PEER, err);
 }
 
 static struct slot *nth(struct transport *t, unsigned i)
@@ -217,12 +219,12 @@ static int serve_other(struct transport *t, struct pbc_error *err)
 
 /* --- the thread ---------------------------------------------------------------------------- */
 
-static void nap(uint64_t waited)
+static void nap(const struct transport *t, uint64_t waited)
 {
     uint64_t ns = waited / NAP_PART;
 
-    if (ns > NAP_NS)
-        ns = NAP_NS + waited / IDLE_PART;
+    if (ns > t->nap)
+        ns = t->nap + waited / IDLE_PART;
     if (ns > IDLE_NS)
         ns = IDLE_NS;
     if (ns < YIELD_NS)
@@ -237,7 +239,7 @@ static int look_at_time(const struct transport *t, uint64_t waited, struct pbc_e
         return 0;
     return pbc_fail(err, PBC_EXIT_PEER,
                     "MPI has not moved the bundles for %u s; does its network reach all nodes? "
-                    "(see --transport)",
+                    "(--transport tcp does without)",
                     (unsigned)(waited / 1000000000));
 }
 
@@ -253,7 +255,7 @@ static int carry(struct transport *t, int rank, struct pbc_error *err)
         if (moved != NOTHING)
             t->moved = now;
         if (moved != MOVED)
-            nap(moved == STARVED ? NAP_PART * NAP_NS : now - t->moved);
+            nap(t, moved == STARVED ? NAP_PART * NAP_NS : now - t->moved);
     }
     return 0;
 }
@@ -262,6 +264,7 @@ int pbc_stream_mpi(struct pbc_stream *s, int rank, unsigned stall)
 {
     struct transport *t = calloc(1, sizeof(*t) + (size_t)WINDOW * PBC_STREAM_BLOCK);
     struct pbc_error err;
+    int size = 1;
     int rc;
 
     (void)prctl(PR_SET_TIMERSLACK, SLACK_NS); /* of this thread */
@@ -270,6 +273,8 @@ int pbc_stream_mpi(struct pbc_stream *s, int rank, unsigned stall)
     } else {
         t->stream = s;
         t->stall = 2 * (uint64_t)stall * 1000000000;
+        MPI_Comm_size(MPI_COMM_WORLD, &size);
+        t->nap = STEPS_NS / (uint64_t)size < NAP_NS ? STEPS_NS / (uint64_t)size : NAP_NS;
         for (unsigned i = 0; i < WINDOW; i++) {
             t->slot[i].block = (uint8_t *)(t + 1) + (size_t)i * PBC_STREAM_BLOCK;
             t->slot[i].request[LENGTH] = t->slot[i].request[BLOCK] = MPI_REQUEST_NULL;
