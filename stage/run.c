@@ -25,13 +25,7 @@ static void note(struct pbc_run *r, const struct pbc_error *err)
     pbc_run_fail(r, r->conf->node, err);
 }
 
-/* Will the tree be spared the bundles? */
-static int carried(const struct pbc_run *r)
-{
-    return r->coord->carry != NULL && !r->conf->over_tree;
-}
-
-/* Root: bytes that the tree will carry. A shared file system that is slow to tell must not keep the
+/* Root: bytes that will be sent. A shared file system that is slow to tell must not keep the
  * others waiting in the exchange. */
 static uint64_t bytes_to_send(struct pbc_run *r)
 {
@@ -40,7 +34,7 @@ static uint64_t bytes_to_send(struct pbc_run *r)
     uint64_t until = pbc_now_ms() + SIZES_MS;
     uint64_t bytes = 0;
 
-    if (r->source == NULL || r->size < 3 || carried(r))
+    if (r->source == NULL || r->size < 3)
         return 0; /* there is one shape only, or nothing to send */
     while (!pbc_source_probed(r->source)) {
         if (pbc_source_failed(r->source, NULL))
@@ -276,7 +270,7 @@ enum pbc_exit pbc_run(const struct pbc_run_conf *conf, struct pbc_coord *coord)
         r->failed = 0; /* without the others, only this matters */
         note(r, &err);
     } else {
-        if (carried(r))
+        if (coord->carry != NULL && !conf->over_tree)
             begin_transport(r);
         else
             coord->close(coord); /* it has done its part */

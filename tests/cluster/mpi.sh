@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# A Slurm without PMIx: the nodes meet by MPI, with the plugin (MPICH's agent under srun --mpi=pmi2)
-# and without it (pbcast stage by srun and by the mpirun of both MPIs).
+# A Slurm without PMIx: the nodes meet by MPI, which carries the bundles as well, with the plugin
+# (MPICH's agent under srun --mpi=pmi2) and without it (pbcast stage by srun and by the mpirun of both
+# MPIs).
 set -uo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 . "$here/bundles.sh"
 SITE_KEYS=(timeout=120 stall=10)
-CLUSTER_OPTIONS=(--no-pmix)
+CLUSTER_OPTIONS=(--no-pmix --store-size 3g)
 
 # with_plugin [KEY=VALUE...], without_plugin: only a change restarts the daemons.
 with_plugin() { plugstack_is "required $PLUGIN ${SITE_KEYS[*]} $*"; }
@@ -39,7 +40,7 @@ test_plugin_stages_by_mpi_where_slurm_has_no_pmix() {
     simple_bundle mpi 8
     capture srun -N4 --pbcast-bundle="$bundle" --pbcast-verbose=2 hello
     expect_rc 0 && expect_count 4 "mpi from $STORE/" && expect_count 1 "pbcast: staged 1 bundle" &&
-        expect_count 1 "pbcast: the nodes meet by MPI (--mpi=pmi2, by what Slurm offers)" && nothing_left || return
+        expect_count 1 "MiB of archives by MPI" && expect_count 1 "pbcast: the nodes meet by MPI (--mpi=pmi2, by what Slurm offers)" && nothing_left || return
     script 'hello; srun hello; srun -N2 -n2 hello'
     batch -N4 --ntasks-per-node=1 --pbcast-bundle="$bundle"
     expect_rc 0 && expect_count 7 "mpi from $STORE/" && expect_count 1 "pbcast: staged 1 bundle" && nothing_left
@@ -71,23 +72,133 @@ test_plugin_tells_failures_once_and_leaves_nothing() {
     simple_bundle broken 4
     truncate -s 3M "$file"
     capture srun -N4 --pbcast-bundle="$bundle" echo ran
-    expect_failure && expect_no_line ran && expect_count 1 "error: pbcast: " && expect_out "bundle.tar" && nothing_left || return
-    # An agent that is killed: the others notice, clean up and end.
+    failed_once "bundle.tar"
+}
+
+# ---- what goes wrong while MPI carries a bundle ----
+
+# midway CMD...: stages a bundle over links on which that takes seconds, and runs CMD when data has
+# come to n3.
+midway() {
+    with_plugin
     simple_bundle slow 24
     cluster rate all 40mbit
-    kill_an_agent &
+    when_data_has_come "$@" &
     capture srun -N4 --pbcast-bundle="$bundle" echo ran
     wait $!
     cluster rate all off
-    expect_failure && expect_no_line ran && expect_count 1 "error: pbcast: " && expect_out "n3" && nothing_left
 }
-# The one of n3, when data has come there.
-kill_an_agent() {
+when_data_has_come() {
     for _ in $(seq 300); do
-        cluster exec n3 sh -c "find $STORE -name random -size +1k 2>/dev/null | grep -q ." && break
+        cluster exec n3 sh -c "find /dev/shm -name random -size +1k 2>/dev/null | grep -q ." && break
         sleep 0.1
     done
-    cluster exec n3 pkill -KILL -f '[p]bcast-stage-mpich'
+    "$@"
+}
+failed_once() { # WORDS
+    expect_failure && expect_no_line ran && expect_count 1 "error: pbcast: " && expect_out "$1" && nothing_left
+}
+
+test_an_agent_that_is_killed_while_mpi_carries() {
+    midway cluster exec n3 pkill -KILL -f '[p]bcast-stage-mpich'
+    failed_once "node n3: its agent is gone"
+}
+
+test_the_root_agent_that_is_killed_while_mpi_carries() {
+    midway cluster exec n1 pkill -KILL -f '[p]bcast-stage-mpich'
+    failed_once "n1"
+}
+
+test_an_agent_that_is_stopped_while_mpi_carries() {
+    midway cluster exec n3 pkill -STOP -f '[p]bcast-stage-mpich'
+    failed_once "node n3: has not answered"
+}
+
+test_an_agent_that_is_terminated_while_mpi_carries() {
+    midway cluster exec n4 pkill -TERM -f '[p]bcast-stage-mpich'
+    failed_once "node n4: staging was stopped by signal 15"
+}
+
+test_a_node_that_dies_while_mpi_carries() {
+    midway cluster kill-node n3
+    cluster restart n3
+    failed_once "node n3: "
+}
+
+# The others have more to come when n3 is full: what comes first is large once it is unpacked.
+test_a_node_that_runs_full_while_mpi_carries() {
+    with_plugin min_free=4M
+    new_dir
+    mkdir "$dir/t" && head -c 90000000 /dev/zero >"$dir/t/a-zeros" && head -c 24000000 /dev/urandom >"$dir/t/random"
+    tar -C "$dir/t" -czf "$dir/b.tar.gz" a-zeros random
+    cluster exec n3 sh -c "mkdir -p $STORE && mount -t tmpfs -o size=64m,mode=755 tmpfs $STORE"
+    cluster rate all 200mbit
+    capture srun -N4 --pbcast-bundle="$udir/b.tar.gz" echo ran
+    cluster rate all off
+    failed_once "node n3: "
+    rc=$?
+    cluster exec n3 umount "$STORE"
+    return $rc
+}
+
+test_mpirun_and_a_failure_while_mpi_carries() {
+    local how signal
+    without_plugin
+    simple_bundle slow 24
+    for how in mpirun.openmpi mpiexec.hydra; do
+        for signal in TERM KILL; do
+            script "$PREFIX/bin/pbcast stage -m $how $bundle; echo status=\$?"
+            cluster rate all 40mbit
+            when_data_has_come cluster exec n3 pkill -$signal -f '[p]bcast-stage-(openmpi|mpich)' &
+            batch -N4 --ntasks-per-node=1
+            wait $!
+            cluster rate all off
+            expect_out status= && expect_no status=0 && expect_count 1 "pbcast: error: " && no_own_store || return
+        done
+    done
+}
+
+# ---- what MPI carries ----
+
+# Bundles of several kinds, by MPI and by the tree: the same on all nodes, by both MPIs.
+test_mpi_brings_the_same_bundles_as_the_tree() {
+    local way args n first='' ways=("srun --mpi=pmi2 pbcast-stage-mpich" "mpirun.openmpi --map-by ppr:1:node pbcast-stage-openmpi")
+    without_plugin
+    new_dir
+    fill_tree "$dir/t" && tar -C "$dir/t" -czf "$dir/a.tar.gz" .
+    mkdir "$dir/u" "$dir/v" && head -c 20000000 /dev/urandom >"$dir/u/noise" && echo own >"$dir/v/word"
+    "$PREFIX/bin/pbcast" bundle dir "$dir/u" -q -o "$dir/b.tar.zst" && tar -C "$dir/v" -cf "$dir/c.tar" . && chmod -R a+rX "$dir" || return
+    for way in "${ways[@]}"; do
+        for args in "--transport mpi" "--transport tcp"; do
+            script "$way $args --verbose 2 $udir/a.tar.gz $udir/b.tar.zst $udir/c.tar || exit
+srun --mpi=none -N4 --ntasks-per-node=1 sh -c 'for i in /dev/shm/pbcast-*/*/*.manifest; do bash $udir/fingerprint \${i%.manifest}; done; rm -r /dev/shm/pbcast-*'"
+            batch -N4 --ntasks-per-node=1
+            expect_rc 0 && expect_count 1 "staged 3 bundles" || return
+            case $args in *mpi) expect_count 1 "archives by MPI" ;; *) expect_count 1 "archives through a tree" ;; esac || return
+            n=$(grep -xE '[0-9]+ [0-9]+' <<<"$out" | sort | uniq -c)
+            [[ $n =~ ^\ *4\ [0-9]+\ [0-9]+$ && ${first:=$n} == "$n" ]] || fail "not four times the same tree: $n, $first" || return
+        done
+    done
+    no_own_store
+}
+
+# Members of the same name over each other: an archive of 2.2 GiB, a tree of 64 MiB.
+test_more_than_2_gib_by_mpi() {
+    new_dir
+    python3 - "$dir/b.tar" <<'END'
+import sys, tarfile
+with open(sys.argv[1], "wb") as f:
+    for i in range(36):
+        info = tarfile.TarInfo("zeros")
+        info.size = 64 << 20
+        f.write(info.tobuf())
+        f.seek(info.size, 1)
+    f.truncate(f.tell() + 1024)
+END
+    with_plugin
+    # shellcheck disable=SC2016
+    capture srun -N4 --pbcast-bundle="$udir/b.tar" --pbcast-verbose=2 sh -c 'stat -c %s $PBCAST_ROOT/zeros'
+    expect_rc 0 && expect_count 4 67108864 && expect_out "2304.0 MiB of archives by MPI" && nothing_left
 }
 
 # ---- without the plugin ----
@@ -99,7 +210,8 @@ test_pbcast_stage_by_srun_and_by_the_mpirun_of_both_mpis() {
     for how in auto mpirun.openmpi mpiexec.hydra; do
         stage_and_use $how
         batch -N4 --ntasks-per-node=1
-        expect_rc 0 && expect_count 4 "mine from /dev/shm/pbcast-" && expect_count 1 "on 4 nodes" && no_own_store || return
+        expect_rc 0 && expect_count 4 "mine from /dev/shm/pbcast-" && expect_count 1 "on 4 nodes" &&
+            expect_count 1 "MiB of archives by MPI" && no_own_store || return
         case $how in
             auto) expect_out "srun --mpi=pmi2 starts $PREFIX/bin/pbcast-stage-mpich" ;;
             *openmpi) expect_out "mpirun.openmpi starts $PREFIX/bin/pbcast-stage-openmpi" ;;
