@@ -109,21 +109,17 @@ test_the_root_agent_that_is_killed_while_mpi_carries() {
     failed_once "n1"
 }
 
-test_an_agent_that_is_stopped_while_mpi_carries() {
-    local SITE_KEYS=(timeout=120 stall=4)
-    midway cluster exec n3 pkill -STOP -f '[p]bcast-stage-mpich'
-    failed_once "node n3: has not answered"
-}
-
 test_an_agent_that_is_terminated_while_mpi_carries() {
     midway cluster exec n4 pkill -TERM -f '[p]bcast-stage-mpich'
     failed_once "node n4: staging was stopped by signal 15"
 }
 
+# Without a word: neither its connections nor MPI's are closed.
 test_a_node_that_dies_while_mpi_carries() {
+    local SITE_KEYS=(timeout=120 stall=4)
     midway cluster kill-node n3
     cluster restart n3
-    failed_once "node n3: "
+    failed_once "node n3: has not answered"
 }
 
 # The others have more to come when n3 is full: what comes first is large once it is unpacked.
