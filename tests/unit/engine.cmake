@@ -66,6 +66,23 @@ foreach(what feed losses refused_runs runs)
     add_dependencies(test_engine_${name} pbcast-stage-hasty)
 endforeach()
 
+# And with one whose bundles are carried by MPI, of which there is a stand-in here.
+add_executable(pbcast-stage-carried engine_agent.c mpi/stand_in.c
+               ${PROJECT_SOURCE_DIR}/stage/stream_mpi.c)
+target_include_directories(pbcast-stage-carried PRIVATE mpi)
+# What Open MPI wants of us is more: all come to the end of the stream.
+target_compile_definitions(pbcast-stage-carried PRIVATE PBC_LOCAL_MPI OPEN_MPI)
+target_link_libraries(pbcast-stage-carried PRIVATE pbc_engine pbc_flags Threads::Threads)
+foreach(what extends losses refused_runs runs transport)
+    set(name carried_${what})
+    pbc_unit_test(engine_${name} FILE engine_${what} SOURCES engine_nodes.c engine_proxy.c
+                  LIBRARIES pbc_engine_test_support)
+    target_compile_definitions(test_engine_${name} PRIVATE
+                               PBC_LOCAL_AGENT="$<TARGET_FILE:pbcast-stage-carried>" PBC_CARRIED)
+    add_dependencies(test_engine_${name} pbcast-stage-carried)
+endforeach()
+pbc_engine_test(stream)
+
 # Bundles of frames.
 pbc_engine_test(frames)
 if(ZSTD_FOUND)

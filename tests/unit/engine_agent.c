@@ -5,10 +5,18 @@
  * PBC_LOCAL_PORT: where this one finds the rank PBC_LOCAL_OTHER, instead of at its own port.
  * PBC_LOCAL_MEMORY: take 2 GiB of memory before they meet, as an MPI may, and try for as much
  * after.
+ *
+ * With PBC_LOCAL_MPI the stand-in for MPI in mpi/ carries the bundles.
  */
 #include "agent.h"
 #include "pack_dir.h"
 #include "wire.h"
+#ifdef PBC_LOCAL_MPI
+#include "stream_mpi.h"
+
+#include <pthread.h>
+#include <time.h>
+#endif
 
 #ifdef PBC_HAVE_PACK
 #define PACK pbc_pack_dir
@@ -97,10 +105,52 @@ static int get(struct pbc_coord *c, uint32_t rank, void *record, size_t len, str
     return rc == 0 ? 0 : pbc_fail(err, PBC_EXIT_PEER, "the record of rank %u is malformed", rank);
 }
 
+#ifdef PBC_LOCAL_MPI
+#define CARRY         carry
+#define CLOSE_SECONDS 4 /* as coord_mpi.c */
+
+static struct {
+    pthread_t thread;
+    struct pbc_stream *stream;
+    int rank;
+    unsigned stall;
+} carrier;
+
+static void *carry_thread(void *arg)
+{
+    (void)arg;
+    (void)pbc_stream_mpi(carrier.stream, carrier.rank, carrier.stall);
+    return NULL;
+}
+
+static void carry(struct pbc_coord *c, struct pbc_stream *s, unsigned stall)
+{
+    carrier.stream = s;
+    carrier.rank = (int)c->rank;
+    carrier.stall = stall;
+    if (pthread_create(&carrier.thread, NULL, carry_thread, NULL) != 0)
+        abort();
+}
+
+static void done(struct pbc_coord *c)
+{
+    struct timespec until;
+
+    (void)c;
+    if (carrier.stream == NULL)
+        return;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += CLOSE_SECONDS;
+    (void)pthread_timedjoin_np(carrier.thread, NULL, &until);
+}
+#else
+#define CARRY NULL
+
 static void done(struct pbc_coord *c)
 {
     (void)c;
 }
+#endif
 
 static int coord_dir(struct pbc_coord *c, uint32_t tasks, const struct pbc_start *start,
                      struct pbc_error *err)
@@ -119,11 +169,17 @@ static int coord_dir(struct pbc_coord *c, uint32_t tasks, const struct pbc_start
                             .size = (uint32_t)atoi(size),
                             .exchange = exchange,
                             .get = get,
+                            .carry = CARRY,
                             .close = done};
     return 0;
 }
 
 int main(int argc, char *argv[])
 {
-    return pbc_agent_main(argc, argv, coord_dir, PACK);
+    int rc = pbc_agent_main(argc, argv, coord_dir, PACK);
+
+#ifdef PBC_LOCAL_MPI
+    _exit(rc); /* a thread may be left behind in MPI */
+#endif
+    return rc;
 }

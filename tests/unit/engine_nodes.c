@@ -111,6 +111,8 @@ static void be_agent(struct run *r, unsigned node, const struct run_options *o)
     setenv("SLURM_STEP_NUM_TASKS", number, 1);
     if (o->bad_record && rank == o->odd)
         setenv("PBC_LOCAL_RECORD", "bad", 1);
+    if (o->odd_env[0] != NULL && rank == o->odd)
+        setenv(o->odd_env[0], o->odd_env[1], 1);
     if (o->via != NULL && rank == o->odd) {
         snprintf(number, sizeof(number), "%u", proxy_port(o->via));
         setenv("PBC_LOCAL_PORT", number, 1);

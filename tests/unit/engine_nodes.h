@@ -40,6 +40,7 @@ struct run_options {
     const char *bundles[8];  /* up to NULL */
     const char *odd_args;    /* more for one rank */
     unsigned odd;            /* which */
+    const char *odd_env[2];  /* a variable of its environment, and what it is */
     int bad_record;          /* the odd one's record is malformed */
     const struct proxy *via; /* the odd one reaches the rank before it by this */
     unsigned turned;         /* node k has rank (k + turned) % size */
