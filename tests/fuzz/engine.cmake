@@ -5,6 +5,7 @@ if(PBC_FUZZ)
 endif()
 
 pbc_fuzz_target(archive LIBRARIES pbc_engine Threads::Threads)
+pbc_fuzz_target(stream LIBRARIES pbc_engine Threads::Threads)
 pbc_fuzz_target(wire LIBRARIES pbc_engine)
 
 # Of pbcast(1).

@@ -131,6 +131,7 @@ static void a_stopped_agent_is_named_and_gives_up_when_it_wakes(void **state)
     no_tree_is_staged(n);
 }
 
+#ifndef PBC_CARRIED /* MPI's window is smaller: there all wait for the one that pauses */
 /* Wait until the node has unpacked as many files; it cannot publish before all have. */
 static void wait_for_files(struct run *r, unsigned node, unsigned files)
 {
@@ -168,6 +169,7 @@ static void a_pause_shorter_than_the_stall_does_no_harm_and_is_seen(void **state
     assert_non_null(strstr(words, "slowest node node2 "));
     free(words);
 }
+#endif
 
 static void a_signal_to_one_agent_stops_all(void **state)
 {
@@ -344,7 +346,9 @@ int main(void)
         TEST(a_killed_last_agent_is_named_and_the_next_run_succeeds),
         TEST(a_killed_root_ends_the_run_everywhere),
         TEST(a_stopped_agent_is_named_and_gives_up_when_it_wakes),
+#ifndef PBC_CARRIED
         TEST(a_pause_shorter_than_the_stall_does_no_harm_and_is_seen),
+#endif
         TEST(a_signal_to_one_agent_stops_all),
         TEST(a_run_that_takes_too_long_is_ended),
         TEST(strangers_at_the_ports_do_not_disturb),
