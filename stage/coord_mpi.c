@@ -194,9 +194,9 @@ int pbc_coord_mpi(struct pbc_coord *c, uint32_t tasks, struct pbc_error *err)
     if (m == NULL)
         return pbc_fail(err, PBC_EXIT_FAILED, "no memory for MPI");
 #ifdef OPEN_MPI
-    /* All ranks of ours give the same type and count. So it may look at the count as well, and make
-     * a chain of nodes for a large one, not a tree whose root sends it log(n) times. */
-    (void)setenv("OMPI_MCA_coll_libnbc_ibcast_skip_dt_decision", "0", 0);
+    /* A chain, if Open MPI's own broadcast is used: else it takes a tree, the root of which sends
+     * all log(n) times, or among four n - 1 times. Whoever has set it knows better. */
+    (void)setenv("OMPI_MCA_coll_libnbc_ibcast_algorithm", "3", 0);
 #endif
     pthread_mutex_init(&m->lock, NULL);
     pthread_condattr_init(&attr);
