@@ -147,7 +147,10 @@ uint64_t pbc_run_own_memory(const struct pbc_run *r)
     const uint64_t chunks = (uint64_t)PBC_CHUNKS * PBC_CHUNK_BYTES;
     const uint64_t blocks = (uint64_t)PBC_BLOCKS * PBC_BLOCK_BYTES;
 
-    return blocks + (r->check.bytes < chunks ? r->check.bytes : chunks);
+    const uint64_t window = r->stream != NULL ? PBC_STREAM_WINDOW * PBC_STREAM_BLOCK : 0;
+
+    return blocks + (r->check.bytes < chunks ? r->check.bytes : chunks) +
+           (r->check.bytes < window ? r->check.bytes : window);
 }
 
 /* Unpacked they take more; this is what is known before anything is sent. With a part of the set

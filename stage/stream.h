@@ -2,7 +2,7 @@
  *
  * A transport (coord.h) carries what the root gives to it to all others, in order. It has a thread
  * of its own; this is what lies between that thread and the run. Answers, verdicts and failures go
- * over the tree in any case. docs/protocol.md, section 6, has the bytes.
+ * over the tree in any case. docs/protocol.md, section 5, has the bytes.
  */
 #ifndef PBC_STREAM_H
 #define PBC_STREAM_H
@@ -13,6 +13,8 @@
 /* Frames go together in blocks of at most so many bytes. */
 #define PBC_BLOCK_FRAMES 32u
 #define PBC_STREAM_BLOCK (PBC_BLOCK_FRAMES * (PBC_FRAME_HEADER + PBC_CHUNK_BYTES))
+/* And so many blocks are under way at a time. */
+#define PBC_STREAM_WINDOW 4u
 
 struct pbc_stream;
 

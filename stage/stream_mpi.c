@@ -14,8 +14,6 @@
 #include <sys/prctl.h>
 #include <time.h>
 
-#define WINDOW 4u /* blocks under way */
-
 #define NAP_PART  8       /* of the time waited */
 #define NAP_NS    200000  /* at most, while the stream moves */
 #define STEPS_NS  1600000 /* and by all nodes together: a block may pass them one by one */
@@ -47,7 +45,7 @@ struct slot {
 
 struct transport {
     struct pbc_stream *stream;
-    struct slot slot[WINDOW];
+    struct slot slot[PBC_STREAM_WINDOW];
     unsigned first;  /* the oldest block under way */
     unsigned flying; /* how many */
     int asked;       /* others: the next length is under way, or has come */
@@ -88,7 +86,7 @@ static int failed(int rc, struct pbc_error *err)
 
 static struct slot *nth(struct transport *t, unsigned i)
 {
-    return &t->slot[(t->first + i) % WINDOW];
+    return &t->slot[(t->first + i) % PBC_STREAM_WINDOW];
 }
 
 static int begin(void *bytes, size_t len, MPI_Request *request)
@@ -108,7 +106,7 @@ static int oldest_done(struct transport *t, int *ret)
 static void forget_oldest(struct transport *t)
 {
     nth(t, 0)->len = nth(t, 0)->taken = 0;
-    t->first = (t->first + 1) % WINDOW;
+    t->first = (t->first + 1) % PBC_STREAM_WINDOW;
     t->flying--;
 }
 
@@ -148,7 +146,7 @@ static int serve_root(struct transport *t, struct pbc_error *err)
         t->over = t->told_end && t->flying == 0;
         return MOVED;
     }
-    if (rc == MPI_SUCCESS && t->flying < WINDOW && !t->told_end) {
+    if (rc == MPI_SUCCESS && t->flying < PBC_STREAM_WINDOW && !t->told_end) {
         s = nth(t, t->flying);
         s->len = pbc_stream_fill(t->stream, s->block, s->len, &send);
         if (pbc_stream_stopped(t->stream)) {
@@ -173,7 +171,7 @@ static int ask(struct transport *t, struct pbc_error *err)
     int rc = MPI_SUCCESS;
     int done;
 
-    if (t->flying == WINDOW)
+    if (t->flying == PBC_STREAM_WINDOW)
         return NOTHING;
     if (!t->asked) {
         rc = begin(s->length, sizeof(s->length), &s->request[LENGTH]);
@@ -262,7 +260,7 @@ static int carry(struct transport *t, int rank, struct pbc_error *err)
 
 int pbc_stream_mpi(struct pbc_stream *s, int rank, unsigned stall)
 {
-    struct transport *t = calloc(1, sizeof(*t) + (size_t)WINDOW * PBC_STREAM_BLOCK);
+    struct transport *t = calloc(1, sizeof(*t) + (size_t)PBC_STREAM_WINDOW * PBC_STREAM_BLOCK);
     struct pbc_error err;
     int size = 1;
     int rc;
@@ -275,7 +273,7 @@ int pbc_stream_mpi(struct pbc_stream *s, int rank, unsigned stall)
         t->stall = 2 * (uint64_t)stall * 1000000000;
         MPI_Comm_size(MPI_COMM_WORLD, &size);
         t->nap = STEPS_NS / (uint64_t)size < NAP_NS ? STEPS_NS / (uint64_t)size : NAP_NS;
-        for (unsigned i = 0; i < WINDOW; i++) {
+        for (unsigned i = 0; i < PBC_STREAM_WINDOW; i++) {
             t->slot[i].block = (uint8_t *)(t + 1) + (size_t)i * PBC_STREAM_BLOCK;
             t->slot[i].request[LENGTH] = t->slot[i].request[BLOCK] = MPI_REQUEST_NULL;
         }
