@@ -94,13 +94,18 @@ static int begin(void *bytes, size_t len, MPI_Request *request)
     return MPI_Ibcast(bytes, (int)len, MPI_BYTE, 0, MPI_COMM_WORLD, request);
 }
 
-/* Is the oldest block through? What has ended is MPI_REQUEST_NULL, which is no error to ask for. */
-static int oldest_done(struct transport *t, int *ret)
+/* Is the block through? What has ended is MPI_REQUEST_NULL, which is no error to ask for. */
+static int is_done(struct slot *s, int *ret)
 {
     MPI_Status ignored[2]; /* MPI_STATUSES_IGNORE of MPICH is an array of no size to gcc */
 
+    return MPI_Testall(2, s->request, ret, ignored);
+}
+
+static int oldest_done(struct transport *t, int *ret)
+{
     *ret = 0;
-    return t->flying == 0 ? MPI_SUCCESS : MPI_Testall(2, nth(t, 0)->request, ret, ignored);
+    return t->flying == 0 ? MPI_SUCCESS : is_done(nth(t, 0), ret);
 }
 
 static void forget_oldest(struct transport *t)
@@ -212,19 +217,26 @@ static int serve_other(struct transport *t, struct pbc_error *err)
     rc = pbc_stream_take(t->stream, nth(t, 0)->block, nth(t, 0)->len, &nth(t, 0)->taken, err);
     if (rc == 1)
         forget_oldest(t);
-    return rc < 0 ? -1 : rc == 1 ? MOVED : STARVED;
+    if (rc != 0)
+        return rc < 0 ? -1 : MOVED;
+    /* To ask for what is done moves nothing, and others may wait for what comes behind it. */
+    rc = is_done(nth(t, t->flying - 1), &done);
+    return rc == MPI_SUCCESS ? STARVED : failed(rc, err);
 }
 
 /* --- the thread ---------------------------------------------------------------------------- */
 
-static void nap(const struct transport *t, uint64_t waited)
+static uint64_t how_long(const struct transport *t, uint64_t waited)
 {
     uint64_t ns = waited / NAP_PART;
 
     if (ns > t->nap)
         ns = t->nap + waited / IDLE_PART;
-    if (ns > IDLE_NS)
-        ns = IDLE_NS;
+    return ns < IDLE_NS ? ns : IDLE_NS;
+}
+
+static void nap(uint64_t ns)
+{
     if (ns < YIELD_NS)
         sched_yield();
     else
@@ -253,7 +265,7 @@ static int carry(struct transport *t, int rank, struct pbc_error *err)
         if (moved != NOTHING)
             t->moved = now;
         if (moved != MOVED)
-            nap(t, moved == STARVED ? NAP_PART * NAP_NS : now - t->moved);
+            nap(moved == STARVED ? NAP_NS : how_long(t, now - t->moved));
     }
     return 0;
 }
