@@ -20,7 +20,7 @@ bundles() {
 
 # Slurm 22.05 sometimes loses the start-up exchange of an application's own PMIx step (its slurmstepd
 # then logs "Connection reject" or a munge error); that is not what is tested here.
-slurm_lost_it() { grep -qE 'Munge decode failed|Connection reject' <<<"$out"; }
+slurm_lost_it() { grep -qE 'Munge decode failed|Connection reject|Open MPI failed to TCP connect' <<<"$out"; }
 mpi_batch() {
     local i
     for i in 1 2 3 4; do
