@@ -204,6 +204,7 @@ struct wait {
     int out;  /* -1 after its end */
     int wake; /* -1 without caught signals */
     int told;
+    int64_t missed; /* when an agent turned out not to be started; 0: never */
     sigset_t mask;
     enum pbc_child_end end;
     int64_t deadline; /* of the run, then of the last signal sent */
@@ -226,10 +227,12 @@ static void stop(struct wait *w, enum pbc_child_end end)
 /* All who are waited for are here: tell them. A socket, for a pipe's end would raise SIGPIPE. */
 static void tell(struct wait *w)
 {
+    static const char go[] = "pbcast: go\n";
+
     if (w->told || w->in < 0 || w->c->output->here < w->c->await)
         return;
     w->told = 1;
-    (void)send(w->in, "\n", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+    (void)send(w->in, go, sizeof(go) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 static void read_output(struct wait *w)
@@ -297,6 +300,18 @@ static int reap(struct wait *w, int *status)
     return 0;
 }
 
+/* Not all can come to be here: an agent has not been started, or says nothing of it since. */
+static int waits_in_vain(struct wait *w)
+{
+    const struct pbc_output *o = w->c->output;
+
+    if (w->in < 0 || w->told)
+        return 0;
+    if (o->unstarted && w->missed == 0)
+        w->missed = now_ms();
+    return o->unlaunched || (w->missed != 0 && now_ms() > w->missed + ERROR_GRACE_MS);
+}
+
 static void wait_for(struct wait *w, int *status)
 {
     int failed = 0;
@@ -307,7 +322,7 @@ static void wait_for(struct wait *w, int *status)
         tell(w);
         if (w->sent == 0 && w->wake >= 0 && got_signal != 0)
             stop(w, PBC_CHILD_INTERRUPTED);
-        else if (w->sent == 0 && w->c->output->again)
+        else if (w->sent == 0 && (w->c->output->again || waits_in_vain(w)))
             stop(w, PBC_CHILD_AGAIN);
         else if (w->sent == 0 && !failed && w->c->output->error[0] != '\0') {
             failed = 1;

@@ -43,7 +43,7 @@ static const char usage[] =
     "  --timeout SECONDS  for the whole (600)\n"
     "  --fence SECONDS    for the nodes to find each other (10 + nodes/100)\n"
     "  --hold             begin when told: writes \"pbcast: here\" on standard output, and waits\n"
-    "                     for a line on standard input, sent when all have written it\n"
+    "                     for \"pbcast: go\" on standard input, sent when all have written it\n"
     "  --pause MS         begin not before (300 + 10 log2(nodes); 0 when told)\n"
     "  --max-size BYTES   unpacked, K M G T allowed; 0 = no limit (64G)\n"
     "  --max-pack BYTES   in a directory that is packed on the fly; 0 = no limit (512M)\n"

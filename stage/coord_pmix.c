@@ -108,7 +108,8 @@ static int exchange(struct pbc_coord *c, const void *record, size_t len, unsigne
         rc = PMIx_Commit();
     if (rc != PMIX_SUCCESS)
         return pmix_failed("PMIx did not take this node's record", rc, err);
-    pbc_start_await(&p->start);
+    if (pbc_start_await(&p->start) != 0)
+        return pbc_fail(err, PBC_EXIT_FAILED, "staging was stopped before all nodes had started");
     rc = fence(p, seconds);
     if (rc == PMIX_ERR_TIMEOUT) {
         p->lost = 1;

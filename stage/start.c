@@ -4,10 +4,12 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <time.h>
 #include <unistd.h>
 
 #define TOLD_MS 30000
+#define TICK_MS 200
 
 static uint64_t now_ms(void)
 {
@@ -35,25 +37,46 @@ void pbc_start_begin(struct pbc_start *s, int hold)
         s->told_by = STDIN_FILENO;
 }
 
-/* 0 if nobody is there to tell. */
+static int is_stopped(void)
+{
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1};
+    sigset_t set;
+
+    sigpending(&set);
+    for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
+        if (sigismember(&set, signals[i]))
+            return 1;
+    }
+    return 0;
+}
+
+/* 1 told, or it is time to try; 0 nobody will tell; -1 stopped. */
 static int is_told(const struct pbc_start *s)
 {
+    static const char go[] = "pbcast: go\n";
     struct pollfd fd = {.fd = s->told_by, .events = POLLIN};
-    uint64_t now;
-    char c = 0;
+    size_t got = 0;
+    char c;
 
-    while (c != '\n' && (now = now_ms()) < s->began + TOLD_MS) {
-        int n = poll(&fd, 1, (int)(s->began + TOLD_MS - now));
-
-        if (n > 0 && read(fd.fd, &c, 1) <= 0)
+    while (now_ms() < s->began + TOLD_MS) {
+        if (is_stopped())
+            return -1;
+        if (poll(&fd, 1, TICK_MS) <= 0)
+            continue;
+        if (read(fd.fd, &c, 1) <= 0 || c != go[got])
             return 0;
+        if (++got == sizeof(go) - 1)
+            return 1;
     }
     return 1;
 }
 
-void pbc_start_await(const struct pbc_start *s)
+int pbc_start_await(const struct pbc_start *s)
 {
-    if (s->told_by < 0 || !is_told(s))
+    int told = s->told_by < 0 ? 0 : is_told(s);
+
+    if (told == 0)
         sleep_until(s->began + s->untold_ms);
     sleep_until(s->began + s->pause_ms);
+    return told < 0 ? -1 : 0;
 }

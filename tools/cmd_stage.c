@@ -1,6 +1,7 @@
 /* pbcast stage: the agents in one line of a job script, for a Slurm without the plugin. */
 #include "bundle.h"
 #include "command.h"
+#include "held.h"
 #include "launcher.h"
 #include "mpi_type.h"
 #include "site.h"
@@ -104,6 +105,7 @@ static void add_srun(struct words *w, const struct request *q, const char *name,
     add(w, "--cpu-bind=quiet,none");
     add(w, "--mpi=%s", mpi);
     add(w, "--input=%s", input);
+    add(w, "--output=all");
     add(w, "--job-name=%s", name);
     add(w, "--kill-on-bad-exit=0");
     add(w, "--wait=0");
@@ -179,64 +181,50 @@ static pid_t start(struct words *w, int quiet, int in, int out, struct pbc_error
     return pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot start %s", w->word[0]);
 }
 
-/* Tell the agents by `in` when all have said on `out` that they are here. The rest of what comes is
- * for the user. */
-static void tell_when_all_are_here(const struct request *q, int in, int out)
+static int wait_for(pid_t pid)
 {
-    FILE *f = fdopen(out, "r");
-    unsigned long here = 0;
-    char *line = NULL;
-    size_t size = 0;
+    int status;
 
-    while (f != NULL && getline(&line, &size, f) > 0) {
-        if (strcmp(line, "pbcast: here\n") != 0)
-            fputs(line, stdout);
-        else if (++here == q->nodes)
-            (void)send(in, "\n", 1, MSG_NOSIGNAL);
-        fflush(stdout);
+    while (waitpid(pid, &status, 0) < 0) {
+        if (errno != EINTR)
+            return -1;
     }
-    free(line);
-    if (f != NULL)
-        fclose(f);
-    else
-        close(out);
+    return status;
 }
 
-static pid_t start_agents(struct words *w, const struct request *q, struct pbc_error *err)
+/* Their launcher's waitpid status, or -1. */
+static int run_agents(struct words *w, const struct request *q, struct pbc_error *err)
 {
-    int in[2], out[2];
+    int in[2] = {-1, -1}, out[2] = {-1, -1};
+    int status;
     pid_t pid;
 
-    if (!holds(q))
-        return start(w, 0, -1, -1, err);
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, in) != 0)
-        return pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot make a pair of sockets");
-    if (pipe2(out, O_CLOEXEC) != 0) {
-        pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot make a pipe");
-        close(in[0]);
-        close(in[1]);
-        return -1;
-    }
+    if (holds(q) &&
+        (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, in) != 0 || pipe2(out, O_CLOEXEC) != 0))
+        return pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot make a pipe");
     pid = start(w, 0, in[1], out[1], err);
-    close(in[1]);
-    close(out[1]);
-    if (pid > 0)
-        tell_when_all_are_here(q, in[0], out[0]);
-    else
-        close(out[0]);
-    close(in[0]);
-    return pid;
+    if (pid < 0)
+        return -1;
+    if (!holds(q)) {
+        status = wait_for(pid);
+    } else {
+        close(in[1]);
+        close(out[1]);
+        status = pbc_held_wait(pid, q->nodes, in[0], out[0]);
+    }
+    return status >= 0 ? status
+                       : pbc_fail_errno(err, PBC_EXIT_FAILED, "waiting for the staging step");
 }
 
 /* One try: the exit status of the agents, or -1. */
 static int stage(const struct request *q, unsigned attempt, struct pbc_error *err)
 {
     struct words w = {.count = 0};
-    int status = 0;
-    pid_t pid;
+    int status;
 
     /* UCX below MPICH complains when one agent has ended before another. */
     (void)setenv("UCX_LOG_LEVEL", "fatal", 0);
+    (void)unsetenv("SLURM_LABELIO"); /* which would hide who is here */
     add_launcher(&w, q);
     add(&w, "--job");
     add(&w, "%lu", q->job);
@@ -251,14 +239,10 @@ static int stage(const struct request *q, unsigned attempt, struct pbc_error *er
     add(&w, "--");
     for (int i = 0; i < q->count; i++)
         add(&w, "%s", q->bundle[i]);
-    pid = start_agents(&w, q, err);
+    status = run_agents(&w, q, err);
     forget(&w);
-    if (pid < 0)
+    if (status < 0)
         return -1;
-    while (waitpid(pid, &status, 0) < 0) {
-        if (errno != EINTR)
-            return pbc_fail_errno(err, PBC_EXIT_FAILED, "waiting for the staging step");
-    }
     /* Launchers have statuses of their own. Hydra's mpiexec ORs what the agents end with: a 6 may
      * be of 4 and 2, and is no reason for another try. */
     if (!WIFEXITED(status) || WEXITSTATUS(status) > PBC_EXIT_AGAIN ||

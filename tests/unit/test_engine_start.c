@@ -4,6 +4,7 @@
 #include "start.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -50,28 +51,48 @@ static void who_holds_says_that_it_is_here(void **state)
     assert_int_equal(s.told_by, -1);
 }
 
-static void told_by_a_line_they_begin_at_once(void **state)
+static void told_to_go_they_begin_at_once(void **state)
 {
     struct pbc_start s;
     int fd = hold(*state, &s);
 
     s.untold_ms = 100000;
-    assert_int_equal(write(fd, "\n", 1), 1);
-    pbc_start_await(&s);
+    assert_int_equal(write(fd, "pbcast: go\n", 11), 11);
+    assert_int_equal(pbc_start_await(&s), 0);
     assert_true(now_ms() - s.began < 100000);
     close(fd);
 }
 
-static void half_a_line_does_not_count(void **state)
+static void anything_else_does_not_count(void **state)
+{
+    static const char *const words[] = {"pbcast: g", "\n", "pbcast: goal\n", "#!/bin/sh\n"};
+
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        struct pbc_start s;
+        int fd = hold(*state, &s);
+
+        s.untold_ms = 200;
+        assert_int_equal(write(fd, words[i], strlen(words[i])), strlen(words[i]));
+        close(fd);
+        assert_int_equal(pbc_start_await(&s), 0);
+        assert_true(now_ms() - s.began >= 200);
+    }
+}
+
+static void a_signal_ends_the_wait(void **state)
 {
     struct pbc_start s;
     int fd = hold(*state, &s);
+    sigset_t set, old;
 
-    s.untold_ms = 300;
-    assert_int_equal(write(fd, "go", 2), 2);
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigprocmask(SIG_BLOCK, &set, &old);
+    raise(SIGTERM);
+    assert_int_equal(pbc_start_await(&s), -1);
+    assert_int_equal(sigwaitinfo(&set, NULL), SIGTERM);
+    sigprocmask(SIG_SETMASK, &old, NULL);
     close(fd);
-    pbc_start_await(&s);
-    assert_true(now_ms() - s.began >= 300);
 }
 
 static void where_nobody_tells_they_wait_for_their_time(void **state)
@@ -94,7 +115,7 @@ static void a_pause_counts_told_or_not(void **state)
     int fd = hold(*state, &s);
 
     s.pause_ms = 300;
-    assert_int_equal(write(fd, "\n", 1), 1);
+    assert_int_equal(write(fd, "pbcast: go\n", 11), 11);
     pbc_start_await(&s);
     assert_true(now_ms() - s.began >= 300);
     close(fd);
@@ -105,8 +126,11 @@ static void a_pause_counts_told_or_not(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(who_holds_says_that_it_is_here), TEST(told_by_a_line_they_begin_at_once),
-        TEST(half_a_line_does_not_count),     TEST(where_nobody_tells_they_wait_for_their_time),
+        TEST(who_holds_says_that_it_is_here),
+        TEST(told_to_go_they_begin_at_once),
+        TEST(anything_else_does_not_count),
+        TEST(a_signal_ends_the_wait),
+        TEST(where_nobody_tells_they_wait_for_their_time),
         TEST(a_pause_counts_told_or_not),
     };
 

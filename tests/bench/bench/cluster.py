@@ -129,7 +129,7 @@ class Cluster:
 
     def timed(self, meter, cmd, timeout=300, held=0):
         """Run a command as the user on the login node: (measured, status, what it printed). So many
-        tasks are `held`: they wait for a line once all have said that they are here, as the plugin
+        tasks are `held`: they wait for "pbcast: go" once all have said that they are here, as the plugin
         has it (stage/start.h)."""
         child = subprocess.Popen(self.base + ["run", *cmd], text=True,
                                  stdin=subprocess.PIPE if held else subprocess.DEVNULL,
@@ -143,7 +143,7 @@ class Cluster:
             if held and line == "pbcast: here\n":
                 held -= 1
                 if held == 0:
-                    child.stdin.write("\n")
+                    child.stdin.write("pbcast: go\n")
                     child.stdin.flush()
             else:
                 text.append(line)

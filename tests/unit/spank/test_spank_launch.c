@@ -508,8 +508,9 @@ static void agents_are_told_when_all_are_here(void **state)
 {
     struct pbc_error err;
 
-    srun_is(state, "for i in 1 2 3; do echo 'pbcast: here'; done\n"
-                   "read -r line && [ -z \"$line\" ] && ! timeout 0.2 head -c1 | grep -q .");
+    srun_is(state,
+            "for i in 1 2 3; do echo 'pbcast: here'; done\n"
+            "read -r line && [ \"$line\" = 'pbcast: go' ] && ! timeout 0.2 head -c1 | grep -q .");
     assert_int_equal(run(state, &err), 0);
     assert_string_equal(said, "");
 }
@@ -523,6 +524,27 @@ static void agents_are_not_told_before(void **state)
                    "echo 'pbcast: here'; read -r line");
     assert_int_equal(run(state, &err), 0);
     assert_string_equal(said, "pbcast: here too\n");
+}
+
+/* The others would wait for it. */
+static void an_agent_that_is_not_started_ends_the_wait(void **state)
+{
+    struct pbc_error err;
+    int64_t began = ms();
+
+    unlink(in(*state, "tries"));
+    srun_is(state,
+            "echo x >>$dir/tries\n"
+            "[ $(wc -l <$dir/tries) = 2 ] && exit 0\n"
+            "echo 'pbcast: here'\n"
+            "echo 'srun: error: task 3 launch failed: Unspecified error' >&2; exec sleep 60");
+    assert_int_equal(run(state, &err), 0);
+    srun_is(state, "echo 'pbcast: here'\n"
+                   "echo 'slurmstepd-n7: error: execve(): no: No such file' >&2; exec sleep 60");
+    assert_int_equal(run(state, &err), -1);
+    assert_error(&err, PBC_EXIT_FAILED, "failed; what it said stands above");
+    assert_non_null(strstr(said, "execve(): no"));
+    assert_true(ms() - began < 50000);
 }
 
 static void again_by_exit_code_until_it_is_enough(void **state)
@@ -884,6 +906,7 @@ int main(void)
         cmocka_unit_test_setup(environment_with_another_configuration, setup),
         cmocka_unit_test_setup(agents_are_told_when_all_are_here, setup),
         cmocka_unit_test_setup(agents_are_not_told_before, setup),
+        cmocka_unit_test_setup(an_agent_that_is_not_started_ends_the_wait, setup),
         cmocka_unit_test_setup(success, setup),
         cmocka_unit_test_setup(failure_with_a_reason, setup),
         cmocka_unit_test_setup(failure_without_a_reason, setup),
