@@ -153,7 +153,9 @@ enum pbc_where pbc_follow(int root, const char *path, int *ret_fd, char real[PBC
             continue;
         }
         n = readlinkat(way_top(&w), part, link, sizeof(link));
-        if (n < 0) {
+        if (n < 0 && errno == ENOENT) { /* another writer has just taken it away */
+            rc = PBC_MISSING;
+        } else if (n < 0) {
             rc = errno == EINVAL ? PBC_NOT_DIR : PBC_BROKEN;
         } else if (n > 0 && link[0] == '/') {
             rc = PBC_OUTSIDE;

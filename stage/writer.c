@@ -225,12 +225,14 @@ static int make_way(struct pbc_writer *w, const char *last, const char *text, st
 
     if (fstatat(dir_fd(w), last, &st, AT_SYMLINK_NOFOLLOW) != 0)
         return errno == ENOENT ? 0 : fail_create(text, err);
-    if (S_ISDIR(st.st_mode))
-        return pbc_fail(err, PBC_EXIT_REFUSED,
-                        "member '%s' is a directory in an earlier member or bundle", text);
-    if (unlinkat(dir_fd(w), last, 0) != 0 && errno != ENOENT)
-        return fail_create(text, err);
-    return 1;
+    if (!S_ISDIR(st.st_mode)) {
+        if (unlinkat(dir_fd(w), last, 0) == 0 || errno == ENOENT)
+            return 1;
+        if (errno != EISDIR) /* another writer has just made it one */
+            return fail_create(text, err);
+    }
+    return pbc_fail(err, PBC_EXIT_REFUSED,
+                    "member '%s' is a directory in an earlier member or bundle", text);
 }
 
 int pbc_writer_dir(struct pbc_writer *w, const char *name, mode_t mode, struct pbc_error *err)
