@@ -28,8 +28,24 @@ node_list() { seq -f 'n%.0f' "$NODES"; }
 
 fail() {
     printf '    %s\n' "$*"
-    [[ -z ${out:-} ]] || sed 's/^/    | /' <<<"$out"
+    [[ -z ${out:-} ]] || shortened <<<"$out" | sed 's/^/    | /'
+    ! grep -qw Killed <<<"${out:-}" || out_of_memory
     return 1
+}
+# Both ends of what is long: a verbose interpreter on all nodes says thousands of lines.
+shortened() {
+    awk '{ line[NR] = $0 }
+        END {
+            for (i = 1; i <= NR; i++) {
+                if (NR > 100 && i == 31) { printf "(%d lines)\n", NR - 90; i = NR - 59 }
+                print line[i]
+            }
+        }'
+}
+# Whom the kernel has killed for want of memory, if it says so.
+out_of_memory() {
+    dmesg 2>/dev/null | grep -i 'killed process' | tail -n 3 | sed 's/^/    kernel: /'
+    grep -E '^(MemTotal|MemAvailable|Shmem):' /proc/meminfo | paste -sd' ' | sed 's/^/    memory now: /'
 }
 
 # capture CMD...: runs it on the login node; its output in $out, its status in $rc.
