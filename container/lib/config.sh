@@ -69,6 +69,7 @@ SlurmctldLogFile=/cluster/log/slurmctld.log
 SlurmdLogFile=/cluster/log/slurmd-%n.log
 MailProg=/bin/true
 LogTimeFormat=iso8601_ms
+SlurmdDebug=verbose
 SlurmdParameters=config_overrides
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none

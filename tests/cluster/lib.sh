@@ -104,10 +104,22 @@ no_own_store() {
 # plugstack WORD...: the plugin with these site keys.
 plugstack() { cluster plugstack "required $PLUGIN $*"; }
 
+# What daemons have logged since DATE (as they write it) that may tell why a test failed.
+logged_since() {
+    local node
+    for node in ctl $(node_list); do
+        cluster logs "$node" 2>/dev/null | awk -v node="$node" -v since="[$1" '
+            /^\[/ && $1 >= since && tolower($0) ~ /error|fatal|signal|kill|abort|not resp|drain/ {
+                if (++n <= 12) print "    " node ": " $0
+            }'
+    done
+}
+
 run_tests() {
-    local name report rc failed=0
+    local name report rc began failed=0
     for name in "$@"; do
         out=''
+        began=$(date +%FT%T)
         report=$("$name" 2>&1)
         rc=$?
         if ((rc == 0)); then
@@ -116,6 +128,7 @@ run_tests() {
             printf 'skipped %s: %s\n' "$name" "$report"
         else
             printf 'not ok %s\n%s\n' "$name" "$report"
+            logged_since "$began"
             failed=$((failed + 1))
             # The next one starts from a cluster as it was.
             as_user scancel -u alice >/dev/null 2>&1
