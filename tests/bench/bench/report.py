@@ -6,6 +6,7 @@ import statistics
 from .base import TOP, Failure
 
 DOCS = os.path.join(TOP, "docs", "benchmarks.md")
+README = os.path.join(TOP, "README.md")
 FIGURES = os.path.join(TOP, "docs", "figures")
 
 
@@ -66,18 +67,18 @@ def provenance(data):
             f"{data['load'][-1][0]}.{quick}")
 
 
-def put(name, text):
-    """Put a text between its markers in the documentation."""
+def put(name, text, page=DOCS):
+    """Put a text between its markers in a page of the documentation."""
     begin, end = f"<!-- bench:{name} -->", f"<!-- /bench:{name} -->"
-    with open(DOCS) as f:
-        page = f.read()
-    before, mark, rest = page.partition(begin)
+    with open(page) as f:
+        old = f.read()
+    before, mark, rest = old.partition(begin)
     _, mark2, after = rest.partition(end)
     if not mark or not mark2:
-        raise Failure(f"{DOCS} has no {begin} ... {end}")
-    with open(DOCS + ".new", "w") as f:
+        raise Failure(f"{page} has no {begin} ... {end}")
+    with open(page + ".new", "w") as f:
         f.write(f"{before}{begin}\n{text}\n{end}{after}")
-    os.replace(DOCS + ".new", DOCS)
+    os.replace(page + ".new", page)
 
 
 def put_figure(name, svg):
