@@ -27,12 +27,15 @@ struct marked {
 struct conda {
     struct pbc_make *m;
     const char *prefix; /* as the files have it */
+    const char *other;  /* as they may have it too; the shorter of the two */
     struct marked *marked;
     size_t count;
     char *placeholder;
     size_t short_room; /* binary files with a placeholder that is of no use */
+    char first_short[256];
     size_t stuck;
-    char first[256]; /* of these two */
+    char first_stuck[256];
+    size_t looked; /* marked files that are there */
 };
 
 /* --- records ------------------------------------------------------------------------------- */
@@ -52,7 +55,7 @@ static int take_file(void *arg, const struct pbc_conda_file *f, struct pbc_error
 
     if (f->binary && room < PLACEHOLDER_MIN) {
         if (c->short_room++ == 0)
-            snprintf(c->first, sizeof(c->first), "%s", f->path);
+            snprintf(c->first_short, sizeof(c->first_short), "%s", f->path);
         return 0;
     }
     if (f->binary && (c->placeholder == NULL || room < strlen(c->placeholder))) {
@@ -102,8 +105,39 @@ static int read_records(struct conda *c, struct pbc_error *err)
 
 /* --- files --------------------------------------------------------------------------------- */
 
-/* In the file the prefix is the path by which the environment was made, which may be that which was
- * given or the real one. */
+/* The environment was made by a path that may be the one which was given or the real one. The first
+ * marked file with either decides, and the longer is looked for first: the shorter may be its end.
+ */
+static int choose_prefix(struct conda *c, struct pbc_error *err)
+{
+    for (size_t i = 0; i < c->count; i++) {
+        struct pbc_item *item = pbc_plan_find(&c->m->plan, c->marked[i].path);
+        const char *const prefix[] = {c->prefix, c->other};
+        uint8_t *data;
+
+        if (item == NULL || item->kind != PBC_PLAN_FILE)
+            continue;
+        c->looked++;
+        data = pbc_plan_contents(&c->m->plan, item, FILE_MAX, err);
+        if (data == NULL)
+            return -1;
+        for (size_t k = 0; k < 2; k++) {
+            if (memmem(data, (size_t)item->size, prefix[k], strlen(prefix[k])) != NULL) {
+                c->prefix = prefix[k];
+                free(data);
+                return 0;
+            }
+        }
+        free(data);
+    }
+    if (c->looked > 0 && !c->m->quiet)
+        pbc_note("none of the %zu files that packages have marked has the path of the environment, "
+                 "%s: if it was moved, or made by another path, its scripts lead there; make it "
+                 "anew, or name it by that path",
+                 c->looked, c->prefix);
+    return 0;
+}
+
 static int restore(struct conda *c, const struct marked *k, struct pbc_error *err)
 {
     struct pbc_item *item = pbc_plan_find(&c->m->plan, k->path);
@@ -119,7 +153,7 @@ static int restore(struct conda *c, const struct marked *k, struct pbc_error *er
     if (k->binary) {
         pbc_conda_restore_binary(data, len, c->prefix, c->placeholder, k->room, &count, &stuck);
         if (stuck > 0 && c->stuck++ == 0)
-            snprintf(c->first, sizeof(c->first), "%s", k->path);
+            snprintf(c->first_stuck, sizeof(c->first_stuck), "%s", k->path);
     } else {
         text = pbc_conda_restore_text(data, len, c->prefix, c->placeholder, &len, &count);
         free(data);
@@ -150,14 +184,14 @@ static int restore_all(struct conda *c, struct pbc_error *err)
         c->placeholder = NULL;
     }
     pbc_progress_clear(c->m->progress);
-    if (c->short_room > 0)
+    if (c->short_room > 0 && !c->m->quiet)
         pbc_note("%zu files were built with a placeholder that is too short to be put right on a "
                  "node, and keep the path of the environment: '%s' for one",
-                 c->short_room, c->first);
-    if (c->stuck > 0)
+                 c->short_room, c->first_short);
+    if (c->stuck > 0 && !c->m->quiet)
         pbc_note("%zu files have been changed since they were installed, and keep the path of the "
                  "environment: '%s' for one",
-                 c->stuck, c->first);
+                 c->stuck, c->first_stuck);
     return 0;
 }
 
@@ -232,8 +266,11 @@ static int make(struct conda *c, const char *real, struct pbc_error *err)
                         m->rest[0]);
     if (hide_others(m, real, err) != 0 || pbc_walk(&m->walk, m->rest[0], "", err) != 0 ||
         pbc_walk_settle(&m->walk, m->follow, err) != 0 || read_records(c, err) != 0 ||
-        restore_all(c, err) != 0 || take_variables(c, err) != 0)
+        choose_prefix(c, err) != 0 || restore_all(c, err) != 0 || take_variables(c, err) != 0)
         return -1;
+    m->meta.origin = strdup(c->prefix);
+    if (m->meta.origin == NULL)
+        return no_memory(err);
     if (!m->meta.has_profile) {
         m->meta.has_profile = true;
         m->meta.profile = PBC_PROFILE_CONDA;
@@ -245,18 +282,18 @@ static int make(struct conda *c, const char *real, struct pbc_error *err)
 int pbc_make_conda(struct pbc_make *m, struct pbc_error *err)
 {
     char *real = realpath(m->rest[0], NULL);
+    char given[PBC_PATH_MAX];
     struct conda c = {.m = m};
     int rc;
 
     if (real == NULL)
         return pbc_fail_errno(err, PBC_EXIT_REFUSED, "cannot read the directory %s", m->rest[0]);
-    /* A path that was given is more likely what conda was given than what links make of it. */
-    while (m->rest[0][0] == '/' && m->rest[0][1] != '\0' &&
-           m->rest[0][strlen(m->rest[0]) - 1] == '/')
-        m->rest[0][strlen(m->rest[0]) - 1] = '\0';
-    c.prefix = m->rest[0][0] == '/' ? m->rest[0] : real;
-    m->meta.origin = strdup(c.prefix);
-    rc = m->meta.origin == NULL ? no_memory(err) : make(&c, real, err);
+    rc = pbc_walk_given(m->rest[0], given, err);
+    if (rc == 0) {
+        c.prefix = strlen(given) > strlen(real) ? given : real;
+        c.other = c.prefix == real ? given : real;
+        rc = make(&c, real, err);
+    }
     for (size_t i = 0; i < c.count; i++)
         free(c.marked[i].path);
     free(c.marked);

@@ -70,9 +70,7 @@ static int walk_part(struct pbc_make *m, const char *dir, char *sub, struct pbc_
 static int walk_parts(struct pbc_make *m, const char *dir, char **part, size_t count,
                       struct pbc_error *err)
 {
-    if (pbc_plan_add_root(&m->plan, dir, m->at == NULL ? "" : m->at, err) != 0 ||
-        (m->rest[0][0] == '/' && strcmp(m->rest[0], dir) != 0 &&
-         pbc_plan_add_root(&m->plan, m->rest[0], m->at == NULL ? "" : m->at, err) != 0))
+    if (pbc_walk_roots(&m->plan, m->rest[0], dir, m->at == NULL ? "" : m->at, err) != 0)
         return -1;
     for (size_t i = 0; i < count; i++) {
         if (walk_part(m, dir, part[i], err) != 0)

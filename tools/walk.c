@@ -2,6 +2,7 @@
 
 #include "beneath.h"
 #include "bundle.h"
+#include "path.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -144,7 +145,7 @@ static int take(struct pbc_walk *w, const char *path, const char *name, int dept
                         PBC_NAME_DEPTH);
     if (pbc_progress_tick(w->progress, err) != 0)
         return -1;
-    if (strcmp(name, OWN) == 0)
+    if (pbc_path_below(name, OWN))
         return pbc_fail(
             err, PBC_EXIT_REFUSED,
             "%s comes from a bundle that was unpacked, and says what that was: leave it "
@@ -166,6 +167,29 @@ int pbc_walk_entry(struct pbc_walk *w, const char *path, const char *name, struc
     return take(w, path, name, 1, err);
 }
 
+int pbc_walk_given(const char *path, char out[PBC_PATH_MAX], struct pbc_error *err)
+{
+    char *dir = path[0] == '/' ? strdup("") : get_current_dir_name();
+    int rc = 0;
+
+    if (dir == NULL)
+        rc = pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot tell the working directory");
+    else if (!pbc_path_join(dir, path, out))
+        rc = pbc_fail(err, PBC_EXIT_REFUSED, "the path %.64s... is too long", path);
+    free(dir);
+    return rc;
+}
+
+int pbc_walk_roots(struct pbc_plan *p, const char *path, const char *real, const char *name,
+                   struct pbc_error *err)
+{
+    char given[PBC_PATH_MAX];
+
+    if (pbc_walk_given(path, given, err) != 0 || pbc_plan_add_root(p, real, name, err) != 0)
+        return -1;
+    return strcmp(given, real) == 0 ? 0 : pbc_plan_add_root(p, given, name, err);
+}
+
 int pbc_walk(struct pbc_walk *w, const char *path, const char *name, struct pbc_error *err)
 {
     char *real = realpath(path, NULL);
@@ -176,10 +200,7 @@ int pbc_walk(struct pbc_walk *w, const char *path, const char *name, struct pbc_
         free(real);
         return pbc_fail_errno(err, PBC_EXIT_REFUSED, "cannot read %s", path);
     }
-    rc = S_ISDIR(st.st_mode) ? pbc_plan_add_root(w->plan, real, name, err) : 0;
-    /* Links and scripts in it may know it by the name that was given. */
-    if (rc == 0 && S_ISDIR(st.st_mode) && *path == '/' && strcmp(path, real) != 0)
-        rc = pbc_plan_add_root(w->plan, path, name, err);
+    rc = S_ISDIR(st.st_mode) ? pbc_walk_roots(w->plan, path, real, name, err) : 0;
     if (rc == 0)
         rc = take(w, real, name, 0, err);
     free(real);

@@ -26,9 +26,18 @@ struct pbc_walk {
 /* 1 if the name is to be left out, which is counted. */
 int pbc_walk_excluded(struct pbc_walk *w, const char *name);
 
+/* The path that a user has given, whole and of plain parts, as a shell has it: by $PWD, with links
+ * as they are. */
+int pbc_walk_given(const char *path, char out[PBC_PATH_MAX], struct pbc_error *err);
+
+/* The directory `path`, which is `real`, becomes a root of the plan by both: links and scripts in
+ * it may know it by either. */
+int pbc_walk_roots(struct pbc_plan *p, const char *path, const char *real, const char *name,
+                   struct pbc_error *err);
+
 /* What is at `path` goes to the name `name` ("" = the top, for a directory), with all below; links
- * are taken as such, but `path` itself is followed. The real path of a directory becomes a root of
- * the plan. -1 with PBC_EXIT_REFUSED: missing, unreadable, what no bundle can have. */
+ * are taken as such, but `path` itself is followed. A directory becomes a root of the plan. -1 with
+ * PBC_EXIT_REFUSED: missing, unreadable, what no bundle can have. */
 int pbc_walk(struct pbc_walk *w, const char *path, const char *name, struct pbc_error *err);
 
 /* The same for one thing in a root that the plan has already: a link at `path` stays a link. */

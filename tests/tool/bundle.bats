@@ -353,6 +353,36 @@ EOF
     [[ $(conf b.tar.zst | grep contents=) == "$(conf c.tar.zst | grep contents=)" ]]
 }
 
+@test "what bundles keep of themselves is no place for files, nor for a part of a tree" {
+    mkdir -p t/.pbcast/x
+    echo x >t/.pbcast/x/f
+    pbcast bundle dir t --at .pbcast/x -o b.tar.zst
+    refused "t comes from a bundle"
+    left_nothing
+    pbcast bundle dir t .pbcast/x -o b.tar.zst
+    refused "t/.pbcast/x comes from a bundle"
+    left_nothing
+}
+
+@test "scripts name the tree by a link as they are found, however the link is given" {
+    local path
+    mkdir t/bin
+    ln -s . link
+    printf 'x' >t/bin/program
+    printf '#!%s/link/t/bin/program\n' "$PWD" >t/bin/script
+    chmod 755 t/bin/*
+    for path in "$PWD/link/t" "$PWD/link/t/" "$PWD//link/./t"; do
+        pbcast bundle prefix "$path" -q -o b.tar.zst
+        done_well
+        [[ $(tar -xOf b.tar.zst bin/script) == '#!/usr/bin/env program' ]] || said "another line, by $path"
+        pbcast bundle prefix "$path" bin -q -o b.tar.zst
+        [[ $(tar -xOf b.tar.zst bin/script) == '#!/usr/bin/env program' ]] || said "another line, by $path"
+    done
+    cd link || return
+    pbcast bundle dir t -q -o b.tar.zst
+    [[ $(tar -xOf b.tar.zst bin/script) == '#!/usr/bin/env program' ]] || said "another line, by t"
+}
+
 @test "progress is a bar on a terminal, and nothing of it in a log" {
     head -c 30000000 /dev/urandom >t/noise
     TERM=xterm script -qec "'$PBC_TOOL' bundle dir t -l 19 -o b.tar.zst" log >/dev/null

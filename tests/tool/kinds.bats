@@ -171,6 +171,65 @@ EOF
     says "lib/libx.so"
 }
 
+@test "conda: the prefix is found however the environment's path is written" {
+    conda_env env
+    ln -s . link
+    local path
+    for path in "$PWD/env/" "$PWD//env" "$PWD/./env" "$PWD/t/../env" env/ ./env "$PWD/link/env"; do
+        pbcast bundle conda "$path" -o b.tar.zst
+        done_well
+        says_no "none of the"
+        [[ $(conf | grep -c ^rewrite=) == 2 ]] || said "two files rewritten, by $path"
+        conf | grep -x "origin=$PWD/env"
+    done
+}
+
+@test "conda: the prefix is that of a link if the environment was made by it" {
+    conda_env env
+    ln -s . "$(printf 'l%.0s' {1..40})"
+    mv env other
+    local link=$PWD/llllllllllllllllllllllllllllllllllllllll
+    sed -i "s,$PWD/env,$link/other," other/bin/tool
+    pbcast bundle conda "$link/other" -o b.tar.zst
+    done_well
+    conf | grep -x "rewrite=text bin/tool"
+    cd "$link" || return
+    pbcast bundle conda other -o b.tar.zst
+    done_well
+    conf | grep -x "rewrite=text bin/tool"
+}
+
+@test "conda: an environment that was moved is told" {
+    conda_env env
+    mv env moved
+    pbcast bundle conda moved -o b.tar.zst
+    done_well
+    says "none of the 2 files that packages have marked has the path of the environment"
+    says "$PWD/moved: if it was moved"
+    pbcast bundle conda moved -q -o b.tar.zst
+    done_well
+    says_no "pbcast: note"
+}
+
+@test "conda: each note names a file of its own, and there is none with -q" {
+    conda_env env
+    $PYTHON - env <<'EOF'
+import json, sys
+data = open(sys.argv[1] + "/lib/libx.so", "rb").read()
+at = data.index(b"/lib/data\0") + 12
+open(sys.argv[1] + "/lib/libx.so", "wb").write(data[:at] + b"x" + data[at + 1:])
+open(sys.argv[1] + "/conda-meta/y-1-0.json", "w").write(json.dumps({"paths_data": {"paths": [
+    {"_path": "lib/short", "file_mode": "binary", "prefix_placeholder": "/short"}]}}))
+EOF
+    pbcast bundle conda env -o b.tar.zst
+    done_well
+    says "too short to be put right on a node, and keep the path of the environment: 'lib/short'"
+    says "changed since they were installed, and keep the path of the environment: 'lib/libx.so'"
+    pbcast bundle conda env -q -o b.tar.zst
+    done_well
+    says_no "pbcast: note"
+}
+
 @test "conda: what is no environment, or has broken records" {
     pbcast bundle conda t -o b.tar.zst
     refused "is no conda environment"
