@@ -194,6 +194,8 @@ static int pack_item(struct packing *k, const struct pbc_item *i, struct pbc_err
     }
     if (rc == 0)
         rc = pack_entry(k, e, i, fd, err);
+    if (rc == 0 && fd >= 0) /* in part the old one, in part the new one: neither */
+        rc = pbc_plan_unchanged(i, fd, err);
     if (fd >= 0)
         close(fd);
     archive_entry_free(e);

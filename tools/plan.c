@@ -331,20 +331,28 @@ void pbc_plan_sum(const struct pbc_plan *p, uint64_t *files, uint64_t *bytes)
 
 /* --- contents ------------------------------------------------------------------------------ */
 
-int pbc_plan_open(const struct pbc_item *item, struct pbc_error *err)
+int pbc_plan_unchanged(const struct pbc_item *item, int fd, struct pbc_error *err)
 {
-    int fd = open(item->source, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     struct stat st;
 
-    if (fd < 0)
-        return pbc_fail_errno(err, PBC_EXIT_REFUSED, "cannot read %s", item->source);
     if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_dev == item->dev &&
         st.st_ino == item->ino && (uint64_t)st.st_size == item->size &&
         st.st_mtim.tv_sec == item->changed.tv_sec && st.st_mtim.tv_nsec == item->changed.tv_nsec)
-        return fd;
-    close(fd);
+        return 0;
     return pbc_fail(err, PBC_EXIT_REFUSED, "%s has changed while it was being packed: try again",
                     item->source);
+}
+
+int pbc_plan_open(const struct pbc_item *item, struct pbc_error *err)
+{
+    int fd = open(item->source, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+
+    if (fd < 0)
+        return pbc_fail_errno(err, PBC_EXIT_REFUSED, "cannot read %s", item->source);
+    if (pbc_plan_unchanged(item, fd, err) == 0)
+        return fd;
+    close(fd);
+    return -1;
 }
 
 ssize_t pbc_plan_head(const struct pbc_plan *p, const struct pbc_item *item, void *buf, size_t len,

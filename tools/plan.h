@@ -114,6 +114,9 @@ uint8_t *pbc_plan_contents(const struct pbc_plan *p, const struct pbc_item *item
 /* Open what was found, and look whether it is still the same. -1 with err. */
 int pbc_plan_open(const struct pbc_item *item, struct pbc_error *err);
 
+/* The same look at what is open, once it has been read. */
+int pbc_plan_unchanged(const struct pbc_item *item, int fd, struct pbc_error *err);
+
 void pbc_plan_free(struct pbc_plan *p);
 
 #endif

@@ -176,6 +176,46 @@ static void errors_of_the_sink_are_told_as_they_are(void **state)
     }
 }
 
+/* Whatever comes out, once the file is half through another writes to it. */
+struct meddler {
+    const char *path;
+    size_t left;
+};
+
+static int meddle(void *arg, const void *data, size_t len, struct pbc_error *err)
+{
+    struct meddler *m = arg;
+    int fd;
+
+    (void)data;
+    (void)err;
+    if (m->left > 0 && len >= m->left) {
+        fd = open(m->path, O_WRONLY | O_CLOEXEC);
+        assert_int_equal(pwrite(fd, "new", 3, 7999000), 3);
+        close(fd);
+    }
+    m->left = len >= m->left ? 0 : m->left - len;
+    return 0;
+}
+
+static void a_file_that_is_written_to_while_it_is_read_is_refused(void **state)
+{
+    struct unpacking *p = *state;
+    struct meddler m = {.left = 4000000};
+    struct pbc_sink sink = {.write = meddle, .arg = &m};
+    struct pbc_plan plan;
+    struct pbc_error err;
+
+    make_dir(in(p->dir, "source"), 0755);
+    shell(in(p->dir, "source"), "head -c 8M /dev/urandom >large; touch -d @1000000000 large");
+    plan_source(p->dir, &plan);
+    m.path = plan.item[0].source;
+    assert_int_equal(pbc_pack(&plan, NULL, &sink, PBC_CODEC_TAR, 1, NULL, NULL, &err), -1);
+    assert_int_equal(m.left, 0);
+    assert_error(&err, PBC_EXIT_REFUSED, "source/large", "changed while it was being packed");
+    pbc_plan_free(&plan);
+}
+
 static void links_lead_where_they_lead(void **state)
 {
     static const struct {
@@ -245,6 +285,7 @@ int main(void)
         TEST(frames_for_a_stream_are_whole_when_they_are_written),
         TEST(a_frame_that_is_too_large_to_be_held_is_refused),
         TEST(errors_of_the_sink_are_told_as_they_are),
+        TEST(a_file_that_is_written_to_while_it_is_read_is_refused),
         cmocka_unit_test(links_lead_where_they_lead),
         cmocka_unit_test(relative_targets),
     };
