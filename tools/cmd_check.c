@@ -10,8 +10,7 @@
 #include <string.h>
 #include <sys/statvfs.h>
 
-#define PLACES_TOLD   5
-#define EXIT_WARNINGS 7
+#define PLACES_TOLD 5
 
 static const char usage[] =
     "usage: pbcast check [-aq] [--capacity BYTES] BUNDLE\n"
@@ -78,7 +77,7 @@ static int tell_all(const struct pbc_findings *f, int all, int quiet)
     if (!quiet || found[PBC_ERROR] + found[PBC_WARNING] > 0)
         printf("%u kinds of errors, %u of warnings\n", found[PBC_ERROR], found[PBC_WARNING]);
     return found[PBC_ERROR] > 0     ? PBC_EXIT_REFUSED
-           : found[PBC_WARNING] > 0 ? EXIT_WARNINGS
+           : found[PBC_WARNING] > 0 ? PBC_EXIT_WARNINGS
                                     : PBC_EXIT_OK;
 }
 

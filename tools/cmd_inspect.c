@@ -333,7 +333,5 @@ int pbc_cmd_inspect(int argc, char *argv[])
     progress = pbc_progress_new(quiet);
     rc = inspect(argv[optind], json, progress, &err);
     pbc_progress_free(progress);
-    if (rc == 0 && (fflush(stdout) != 0 || ferror(stdout)))
-        rc = pbc_fail(&err, PBC_EXIT_FAILED, "cannot write to standard output");
     return rc == 0 ? PBC_EXIT_OK : pbc_complain(&err);
 }

@@ -4,6 +4,8 @@
 
 #include "error.h"
 
+#define PBC_EXIT_WARNINGS 7 /* of check, beside those of error.h */
+
 struct pbc_command {
     const char *name;
     const char *words; /* what it does, for the list of commands */

@@ -4,10 +4,12 @@
 #include "command.h"
 #include "stop.h"
 
+#include <fcntl.h>
 #include <locale.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct pbc_command commands[] = {
 #ifdef PBC_HAVE_ZSTD
@@ -38,6 +40,29 @@ static void usage(FILE *out)
           out);
 }
 
+/* Else a bundle would take the place of a stream that the caller has closed, and get its lines. */
+static int open_streams(void)
+{
+    int fd;
+
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= 2);
+    return fd < 0 ? -1 : close(fd);
+}
+
+/* What was printed is there, or the command has failed. */
+static int finish(int status)
+{
+    struct pbc_error err;
+
+    if ((fflush(stdout) == 0 && !ferror(stdout)) ||
+        (status != PBC_EXIT_OK && status != PBC_EXIT_WARNINGS))
+        return status;
+    pbc_fail(&err, PBC_EXIT_FAILED, "cannot write to standard output");
+    return pbc_complain(&err);
+}
+
 int main(int argc, char *argv[])
 {
     static char name[] = "pbcast: error"; /* before what getopt(3) complains of */
@@ -46,6 +71,8 @@ int main(int argc, char *argv[])
     /* Names in archives are UTF-8 in pax headers, whatever the user's locale. */
     if (setlocale(LC_CTYPE, "C.UTF-8") == NULL)
         (void)setlocale(LC_CTYPE, "en_US.UTF-8");
+    if (open_streams() != 0)
+        return PBC_EXIT_FAILED;
     if (argc < 2) {
         usage(stderr);
         return PBC_EXIT_USAGE;
@@ -53,11 +80,11 @@ int main(int argc, char *argv[])
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
         strcmp(argv[1], "help") == 0) {
         usage(stdout);
-        return PBC_EXIT_OK;
+        return finish(PBC_EXIT_OK);
     }
     if (strcmp(argv[1], "--version") == 0) {
         puts("pbcast " PBC_VERSION);
-        return PBC_EXIT_OK;
+        return finish(PBC_EXIT_OK);
     }
     if (sodium_init() < 0) {
         pbc_fail(&err, PBC_EXIT_FAILED, "libsodium does not start");
@@ -69,7 +96,7 @@ int main(int argc, char *argv[])
         if (strcmp(argv[1], commands[i].name) != 0)
             continue;
         argv[1] = name;
-        status = commands[i].run(argc - 1, argv + 1);
+        status = finish(commands[i].run(argc - 1, argv + 1));
         pbc_stop_end();
         return status;
     }

@@ -240,3 +240,25 @@ sys.stdout.buffer.write(t.tobuf())' | zstd -q >c.tar.zst
     says "python/3.11: $PWD/b.tar.zst has the digest"
     [[ ! -e pwned && -z $(compgen -G 'catalog?*') ]]
 }
+
+@test "what cannot be printed is a failure of the command" {
+    export PBCAST_CATALOG=$PWD/catalog
+    printf 'pbcast-catalog=1\n' >catalog
+    printf 'x' >t/x
+    "$PBC_TOOL" bundle dir t -q -o b.tar.zst
+    "$PBC_TOOL" catalog add x/1 b.tar.zst
+    local command
+    for command in "check b.tar.zst" "inspect b.tar.zst" "inspect --json b.tar.zst" "catalog list" "catalog show x" \
+        --help --version "bundle --help" "bundle dir --help" "check --help"; do
+        # shellcheck disable=SC2086
+        run bash -c '"$0" "$@" >/dev/full' "$PBC_TOOL" $command
+        refused 1 "cannot write"
+    done
+}
+
+@test "streams that are closed are not taken by files" {
+    run bash -c '"$0" bundle system-libs -q -o b.tar.zst -- ls 0<&- 1>&- 2>&-' "$PBC_TOOL"
+    done_well
+    pbcast inspect -q b.tar.zst
+    says "as stated"
+}
