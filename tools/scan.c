@@ -20,7 +20,10 @@ struct scanning {
     struct pbc_reader *reader;
     struct pbc_contents contents;
     struct pbc_progress *progress;
-    uint8_t *held; /* the start of a file, or all of it */
+    unsigned metas; /* how often .pbcast/bundle.conf has come */
+    int others;     /* something that is not the bundle's own */
+    int begun;      /* the same, and no directory */
+    uint8_t *held;  /* the start of a file, or all of it */
     size_t held_len;
     size_t held_size;
 };
@@ -186,6 +189,29 @@ static int read_file(struct scanning *k, const struct pbc_seen *m, int own, stru
     return rc;
 }
 
+static int refuse(struct pbc_scan *s, const char *why)
+{
+    return pbc_fail(&s->refused, PBC_EXIT_REFUSED, "member '" PBC_META_NAME "' %s", why);
+}
+
+/* What the agent says to the bundle's own members. */
+static void check_own(struct scanning *k, const struct pbc_seen *m)
+{
+    struct pbc_scan *s = k->s;
+
+    if (strcmp(m->name, PBC_META_NAME) != 0 || s->refused.text[0] != '\0')
+        return;
+    if (k->metas++ > 0)
+        refuse(s, "comes a second time");
+    else if (k->begun)
+        refuse(s, "must come before all files and links");
+    else if (m->kind != 'f')
+        refuse(s, "is not a regular file");
+    else if (m->size > PBC_META_MAX)
+        pbc_fail(&s->refused, PBC_EXIT_REFUSED, "member '" PBC_META_NAME "' has more than %u bytes",
+                 PBC_META_MAX);
+}
+
 static int keep_elf(struct scanning *k, struct pbc_seen *m, struct pbc_error *err)
 {
     struct pbc_elf elf;
@@ -216,7 +242,7 @@ static int keep(struct scanning *k, struct pbc_seen *m, struct pbc_error *err)
     if (m->head_len > 0)
         memcpy(m->head, k->held, m->head_len);
     if (strcmp(m->name, PBC_META_NAME) == 0) {
-        if (k->s->has_meta)
+        if (k->s->has_meta || k->s->refused.text[0] != '\0')
             return 0;
         k->s->has_meta = pbc_meta_parse(k->held == NULL ? "" : (const char *)k->held, k->held_len,
                                         &k->s->meta, &k->s->refused) == 0;
@@ -255,7 +281,11 @@ static int scan_member(struct scanning *k, struct archive_entry *e, struct pbc_e
     own = pbc_member_is_own(m->name);
     if (m->name[0] == '\0') /* the top itself */
         return 0;
-    if (!own) {
+    if (own) {
+        check_own(k, m);
+    } else {
+        k->begun |= m->kind != 'd';
+        k->others = 1;
         count(k->s, m);
         pbc_contents_member(&k->contents, m->kind, m->kind == 'l' ? 0777 : m->mode, m->name,
                             m->target == NULL ? "" : m->target, m->kind == 'f' ? m->size : 0);
@@ -325,6 +355,8 @@ int pbc_scan(struct pbc_scan *s, const char *path, struct pbc_progress *progress
                 break;
             }
         }
+        if (rc == 0 && !k.others && s->refused.text[0] == '\0')
+            pbc_fail(&s->refused, PBC_EXIT_REFUSED, "the archive has no members");
         pbc_contents_end(&k.contents, s->contents);
     }
     free(k.held);

@@ -1,6 +1,7 @@
 /* The tree of a scanned bundle, without contents, as the agent would make it. */
 #include "scan.h"
 
+#include "path.h"
 #include "relocate.h"
 #include "tempdir.h"
 #include "unpack_pipe.h"
@@ -10,14 +11,39 @@
 #include <string.h>
 #include <unistd.h>
 
+struct making {
+    struct pbc_writer *w;
+    const char *dull; /* the last that was made */
+};
+
 /* What says nothing of the profile, and there is much of. */
 static int is_dull(const char *name)
 {
     return strstr(name, "__pycache__/") != NULL;
 }
 
-static int make_member(struct pbc_writer *w, const struct pbc_seen *m, struct pbc_error *err)
+static int same_directory(const char *a, const char *b)
 {
+    size_t n = (size_t)(pbc_path_last(a) - a);
+
+    return n == (size_t)(pbc_path_last(b) - b) && memcmp(a, b, n) == 0;
+}
+
+/* One of each directory is made, as it may be that the directory is none. */
+static int may_skip(struct making *k, const struct pbc_seen *m)
+{
+    if (!is_dull(m->name) || (m->mode & 06000))
+        return 0;
+    if (k->dull != NULL && same_directory(k->dull, m->name))
+        return 1;
+    k->dull = m->name;
+    return 0;
+}
+
+static int make_member(struct making *k, const struct pbc_seen *m, struct pbc_error *err)
+{
+    struct pbc_writer *w = k->w;
+
     switch (m->kind) {
     case 'd':
         return m->name[0] == '\0' ? 0 : pbc_writer_dir(w, m->name, 0755, err);
@@ -28,7 +54,7 @@ static int make_member(struct pbc_writer *w, const struct pbc_seen *m, struct pb
                    ? 0
                    : pbc_writer_hardlink(w, m->name, m->target, err);
     case 'f':
-        if (is_dull(m->name) && !(m->mode & 06000))
+        if (may_skip(k, m))
             return 0;
         if (pbc_writer_file(w, m->name, m->mode, 0, err) != 0)
             return -1;
@@ -43,20 +69,20 @@ static int make_member(struct pbc_writer *w, const struct pbc_seen *m, struct pb
 static void make_tree(struct pbc_scan *s, int root)
 {
     struct pbc_writer_limits limits = {.entries = PBC_SCAN_MEMBERS_MAX};
-    struct pbc_writer *w = pbc_writer_new(root, &limits);
+    struct making k = {.w = pbc_writer_new(root, &limits)};
     int rc = 0;
 
-    if (w == NULL) {
+    if (k.w == NULL) {
         pbc_fail(&s->refused, PBC_EXIT_FAILED, "no memory");
         return;
     }
     for (size_t i = 0; i < s->count && rc == 0; i++) {
         if (!pbc_member_is_own(s->seen[i].name))
-            rc = make_member(w, &s->seen[i], &s->refused);
+            rc = make_member(&k, &s->seen[i], &s->refused);
     }
     if (rc == 0)
-        rc = pbc_writer_finish(w, &s->refused);
-    pbc_writer_free(w);
+        rc = pbc_writer_finish(k.w, &s->refused);
+    pbc_writer_free(k.w);
 }
 
 int pbc_scan_tree(struct pbc_scan *s, struct pbc_manifest *found, struct pbc_error *err)

@@ -266,3 +266,43 @@ assert j["refused"] is None and len(j["by_directory"]) == 2, j' <<<"$output"
     [[ $status == 124 ]] || said "124: it was stopped by the signal, and soon"
     says "stopped: Interrupt"
 }
+
+@test "whatever nodes say to bundle.conf, check says" {
+    mkdir -p out/.pbcast
+    printf 'pbcast-bundle=1\n' >out/.pbcast/bundle.conf
+    printf 'x' >out/x
+    tar -C out -cf b.tar .pbcast/bundle.conf .pbcast/bundle.conf x
+    pbcast check b.tar
+    [[ $status == 3 ]] || said "status 3"
+    says "member '.pbcast/bundle.conf' comes a second time"
+    tar -C out -cf b.tar x .pbcast/bundle.conf
+    pbcast check b.tar
+    [[ $status == 3 ]] || said "status 3"
+    says "member '.pbcast/bundle.conf' must come before all files and links"
+    tar -C out -cf b.tar .pbcast/bundle.conf
+    pbcast check b.tar
+    [[ $status == 3 ]] || said "status 3"
+    says "the archive has no members"
+    { cat out/.pbcast/bundle.conf && yes set=A=1 | head -c 5000000; } >large
+    cp large out/.pbcast/bundle.conf
+    tar -C out -cf b.tar .pbcast/bundle.conf x
+    pbcast check b.tar
+    [[ $status == 3 ]] || said "status 3"
+    says "member '.pbcast/bundle.conf' has more than 4194304 bytes"
+    rm out/.pbcast/bundle.conf
+    ln -s x out/.pbcast/bundle.conf
+    tar -C out -cf b.tar .pbcast/bundle.conf x
+    pbcast check b.tar
+    [[ $status == 3 ]] || said "status 3"
+    says "member '.pbcast/bundle.conf' is not a regular file"
+}
+
+@test "compiled modules below a link to nothing would be refused" {
+    mkdir -p a/lib/__pycache__ b/lib
+    printf 'x' >a/lib/__pycache__/x.pyc
+    ln -s nothing b/lib/__pycache__
+    tar -cf b.tar -C b lib/__pycache__ -C ../a lib/__pycache__/x.pyc
+    pbcast check b.tar
+    [[ $status == 3 ]] || said "status 3"
+    says "member 'lib/__pycache__/x.pyc' lies below 'lib/__pycache__', a link to nothing"
+}
