@@ -1,5 +1,6 @@
 #include "convert.h"
 
+#include "beneath.h"
 #include "frames.h"
 #include "order.h"
 #include "output.h"
@@ -17,10 +18,14 @@ struct list {
 };
 
 struct maker {
+    const char *in;
     struct pbc_reader *reader;
     struct pbc_order *order;
     struct list first; /* directories and symbolic links */
     struct list last;  /* hard links */
+    unsigned metas;    /* how often .pbcast/bundle.conf has come */
+    int begun;         /* a file or link that is not the bundle's own has come */
+    int late;          /* and bundle.conf after it */
     int own;           /* there are files below .pbcast/, which the unpacking reads first */
     struct pbc_output *output;
     struct pbc_members *members;
@@ -109,10 +114,65 @@ static enum pbc_order_kind kind_of(struct archive_entry *e)
     return archive_entry_filetype(e) == AE_IFLNK ? PBC_ORDER_SYMLINK : PBC_ORDER_FILE;
 }
 
+static int is_meta(const char *name)
+{
+    char plain[PBC_PATH_MAX];
+    struct pbc_name n;
+
+    if (pbc_name_parse(name, &n, NULL) != 0)
+        return 0;
+    pbc_name_join(&n, n.depth, plain);
+    return strcmp(plain, PBC_META_NAME) == 0;
+}
+
+static int parse_meta(struct maker *m, char *text, size_t size, struct pbc_error *err)
+{
+    struct pbc_meta meta;
+    const void *data;
+    int64_t offset;
+    size_t len;
+    int rc;
+
+    while ((rc = pbc_reader_data(m->reader, &data, &len, &offset, err)) == 1) {
+        if (offset < 0 || (uint64_t)offset > size || len > size - (uint64_t)offset)
+            return pbc_fail(err, PBC_EXIT_REFUSED,
+                            "member '" PBC_META_NAME "' has pieces out of order");
+        memcpy(text + offset, data, len);
+    }
+    if (rc != 0 || pbc_meta_parse(text, size, &meta, err) != 0)
+        return -1;
+    pbc_meta_free(&meta);
+    return 0;
+}
+
+/* What the agent refuses, in whatever order the members will be. */
+static int look_at_meta(struct maker *m, struct archive_entry *e, struct pbc_error *err)
+{
+    size_t size = (size_t)archive_entry_size(e);
+    char *text;
+    int rc;
+
+    m->late |= m->begun;
+    if (m->metas++ > 0)
+        return pbc_fail(err, PBC_EXIT_REFUSED, "member '" PBC_META_NAME "' comes a second time");
+    if (kind_of(e) != PBC_ORDER_FILE)
+        return pbc_fail(err, PBC_EXIT_REFUSED, "member '" PBC_META_NAME "' is not a regular file");
+    if (size > PBC_META_MAX)
+        return pbc_fail(err, PBC_EXIT_REFUSED, "member '" PBC_META_NAME "' has more than %u bytes",
+                        PBC_META_MAX);
+    text = calloc(1, size + 1);
+    if (text == NULL)
+        return pbc_fail(err, PBC_EXIT_FAILED, "no memory for " PBC_META_NAME);
+    rc = parse_meta(m, text, size, err);
+    free(text);
+    return rc;
+}
+
 /* The first reading: what there is, and that all of it can be read. */
 static int look(struct maker *m, struct pbc_error *err)
 {
     struct archive_entry *e;
+    struct pbc_error why;
     size_t members = 0;
     int rc;
 
@@ -124,8 +184,14 @@ static int look(struct maker *m, struct pbc_error *err)
             return -1;
         m->bytes += kind == PBC_ORDER_FILE ? (uint64_t)archive_entry_size(e) : 0;
 
-        members++;
-        m->own |= kind == PBC_ORDER_FILE && pbc_member_is_own(archive_entry_pathname(e));
+        if (!pbc_member_is_own(archive_entry_pathname(e))) {
+            members++;
+            m->begun |= kind != PBC_ORDER_DIR;
+        } else {
+            m->own |= kind == PBC_ORDER_FILE;
+            if (is_meta(archive_entry_pathname(e)) && look_at_meta(m, e, &why) != 0)
+                return pbc_fail(err, why.code, "%s: %s", m->in, why.text);
+        }
         if (pbc_order_add(m->order, kind, archive_entry_pathname(e), archive_entry_hardlink(e),
                           err) != 0)
             return -1;
@@ -134,7 +200,7 @@ static int look(struct maker *m, struct pbc_error *err)
             return -1;
     }
     if (rc == 0 && members == 0)
-        return pbc_fail(err, PBC_EXIT_REFUSED, "the archive has no members");
+        return pbc_fail(err, PBC_EXIT_REFUSED, "%s: the archive has no members", m->in);
     return rc;
 }
 
@@ -200,6 +266,9 @@ static int convert(struct maker *m, const char *in, const char *out, int level,
     if (look(m, err) != 0)
         return -1;
     *obstacle = pbc_order_obstacle(m->order);
+    if (*obstacle != NULL && m->late)
+        return pbc_fail(err, PBC_EXIT_REFUSED,
+                        "%s: member '" PBC_META_NAME "' must come before all files and links", in);
     m->output = pbc_output_open(out, err);
     if (m->output == NULL)
         return -1;
@@ -214,7 +283,7 @@ static int convert(struct maker *m, const char *in, const char *out, int level,
 int pbc_convert(const char *in, const char *out, int level, struct pbc_progress *progress,
                 struct pbc_converted *ret, struct pbc_error *err)
 {
-    struct maker m = {.progress = progress};
+    struct maker m = {.in = in, .progress = progress};
     const char *obstacle = NULL;
     int rc = convert(&m, in, out, level, &obstacle, err);
 

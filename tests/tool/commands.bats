@@ -184,6 +184,32 @@ in_job() {
     left_nothing cut.tar.zst
 }
 
+@test "convert: a bundle.conf that nodes refuse is refused, one that is late comes first" {
+    mkdir .pbcast
+    printf 'x' >x
+    printf 'pbcast-bundle=1\nset=LD_PRELOAD=/x\n' >.pbcast/bundle.conf
+    tar -cf b.tar .pbcast/bundle.conf x
+    pbcast convert b.tar b.tar.zst
+    refused "b.tar: line 2 of .pbcast/bundle.conf names a variable"
+    left_nothing
+    printf 'pbcast-bundle=1\n' >.pbcast/bundle.conf
+    tar -cf b.tar .pbcast/bundle.conf x .pbcast/bundle.conf
+    pbcast convert b.tar b.tar.zst
+    refused "b.tar: member '.pbcast/bundle.conf' comes a second time"
+    tar -cf b.tar .pbcast/bundle.conf
+    pbcast convert b.tar b.tar.zst
+    refused "b.tar: the archive has no members"
+    tar -cf b.tar x x .pbcast/bundle.conf
+    pbcast convert b.tar b.tar.zst
+    refused "b.tar: member '.pbcast/bundle.conf' must come before all files and links"
+    left_nothing
+    tar -cf b.tar x .pbcast/bundle.conf
+    pbcast convert b.tar b.tar.zst
+    done_well
+    pbcast check b.tar.zst
+    done_well
+}
+
 @test "convert: it tells how far it is, and can be stopped in its first reading" {
     local archive
     head -c 30000000 /dev/urandom >t/noise
