@@ -28,6 +28,10 @@ char *pbc_catalog_text(const char *path, size_t *ret_len, struct pbc_error *err)
             pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot read %s", path);
         else if (n > PBC_CATALOG_MAX)
             n = pbc_fail(err, PBC_EXIT_FAILED, "%s is longer than %u bytes", path, PBC_CATALOG_MAX);
+        else if (memchr(text, '\0', (size_t)n) != NULL)
+            n = pbc_fail(err, PBC_EXIT_FAILED, "%s has a NUL byte, which no text has", path);
+        if (n < 0 && errno == ENOENT) /* which was of something before */
+            errno = EIO;
     }
     if (fd >= 0) {
         int saved = errno;
@@ -44,7 +48,29 @@ char *pbc_catalog_text(const char *path, size_t *ret_len, struct pbc_error *err)
     return text;
 }
 
-int pbc_catalog_replace(const char *path, const char *text, struct pbc_error *err)
+/* What another has added since must not be lost. */
+static int check_same(const char *path, const char *old, struct pbc_error *err)
+{
+    size_t len;
+    char *now = pbc_catalog_text(path, &len, err);
+    int same = now == NULL ? old == NULL && errno == ENOENT : old != NULL && strcmp(now, old) == 0;
+
+    free(now);
+    return same ? 0
+                : pbc_fail(err, PBC_EXIT_FAILED, "%s has been changed meanwhile: try again", path);
+}
+
+static int write_new(int fd, const char *text, mode_t mode, const char *temporary, const char *path,
+                     struct pbc_error *err)
+{
+    if (pbc_io_write(fd, text, strlen(text)) == 0 && fchmod(fd, mode) == 0 && fsync(fd) == 0 &&
+        rename(temporary, path) == 0)
+        return 0;
+    return pbc_fail_errno(err, errno == ENOSPC ? PBC_EXIT_NOSPACE : PBC_EXIT_FAILED,
+                          "cannot write %s", path);
+}
+
+int pbc_catalog_replace(const char *path, const char *old, const char *text, struct pbc_error *err)
 {
     struct stat st;
     mode_t mode = stat(path, &st) == 0 ? st.st_mode & 0777 : 0644;
@@ -65,11 +91,9 @@ int pbc_catalog_replace(const char *path, const char *text, struct pbc_error *er
     } else if (fd < 0) {
         pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot make %s", temporary);
     } else {
-        rc = pbc_io_write(fd, text, strlen(text)) == 0 && fchmod(fd, mode) == 0 && fsync(fd) == 0 &&
-                     rename(temporary, real != NULL ? real : path) == 0
-                 ? 0
-                 : pbc_fail_errno(err, errno == ENOSPC ? PBC_EXIT_NOSPACE : PBC_EXIT_FAILED,
-                                  "cannot write %s", path);
+        rc = check_same(path, old, err);
+        if (rc == 0)
+            rc = write_new(fd, text, mode, temporary, real != NULL ? real : path, err);
         if (rc < 0)
             unlink(temporary);
         close(fd);

@@ -14,8 +14,8 @@
 char *pbc_catalog_text(const char *path, size_t *ret_len, struct pbc_error *err);
 
 /* Put `text` in place of the file by rename, with the modes that it had (0644 if there was none).
- * Refused while another does so. */
-int pbc_catalog_replace(const char *path, const char *text, struct pbc_error *err);
+ * Refused while another does so, and where the file is no longer `old` (NULL: there was none). */
+int pbc_catalog_replace(const char *path, const char *old, const char *text, struct pbc_error *err);
 
 /* `text` without the line default=yes in entries of `name`. Malloced, NULL without memory. */
 char *pbc_catalog_without_default(const char *text, const char *name);

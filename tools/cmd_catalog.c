@@ -276,15 +276,17 @@ static char *lines_of(const struct request *q, struct pbc_error *err)
     return lines;
 }
 
-static int put(const struct request *q, const char *old, const char *lines, struct pbc_error *err)
+/* `lines` behind `kept`, which is `old` (NULL: there is no file) or what stays of it. */
+static int put(const struct request *q, const char *old, const char *kept, const char *lines,
+               struct pbc_error *err)
 {
     struct pbc_catalog cat;
     struct pbc_error why;
     char *text = NULL;
     int rc;
 
-    if (asprintf(&text, "%s%s%s", old, old[0] != '\0' && old[strlen(old) - 1] != '\n' ? "\n" : "",
-                 lines) < 0)
+    if (asprintf(&text, "%s%s%s", kept,
+                 kept[0] != '\0' && kept[strlen(kept) - 1] != '\n' ? "\n" : "", lines) < 0)
         return pbc_fail(err, PBC_EXIT_FAILED, "no memory for the catalogue");
     if (pbc_catalog_parse(text, strlen(text), &cat, &why) < 0) {
         free(text);
@@ -292,7 +294,7 @@ static int put(const struct request *q, const char *old, const char *lines, stru
                         q->file, why.text);
     }
     pbc_catalog_free(&cat);
-    rc = pbc_catalog_replace(q->file, text, err);
+    rc = pbc_catalog_replace(q->file, old, text, err);
     free(text);
     return rc;
 }
@@ -315,25 +317,18 @@ static int add(const struct request *q)
         (q->profile != NULL && strpbrk(q->profile, "\n\r") != NULL))
         return pbc_complain_usage("catalog", "add: a value is one line");
     old = pbc_catalog_text(q->file, &len, &err);
-    if (old == NULL && errno == ENOENT)
-        old = strdup("pbcast-catalog=1\n");
-    if (old == NULL)
+    if (old == NULL && errno != ENOENT)
         return pbc_complain(&err);
-    lines = lines_of(q, &err);
-    rc = lines == NULL ? -1 : 0;
-    if (rc == 0 && q->is_default) {
-        snprintf(name, sizeof(name), "%.*s", (int)strcspn(q->word[0], "/"), q->word[0]);
-        kept = pbc_catalog_without_default(old, name);
-        if (kept == NULL) {
-            rc = pbc_fail(&err, PBC_EXIT_FAILED, "no memory for the catalogue");
-        } else {
-            free(old);
-            old = kept;
-        }
-    }
-    if (rc == 0)
-        rc = put(q, old, lines, &err);
+    snprintf(name, sizeof(name), "%.*s", (int)strcspn(q->word[0], "/"), q->word[0]);
+    kept = old == NULL     ? strdup("pbcast-catalog=1\n")
+           : q->is_default ? pbc_catalog_without_default(old, name)
+                           : strdup(old);
+    lines = kept == NULL ? NULL : lines_of(q, &err);
+    if (kept == NULL)
+        pbc_fail(&err, PBC_EXIT_FAILED, "no memory for the catalogue");
+    rc = lines == NULL ? -1 : put(q, old, kept, lines, &err);
     free(lines);
+    free(kept);
     free(old);
     return rc < 0 ? pbc_complain(&err) : PBC_EXIT_OK;
 }

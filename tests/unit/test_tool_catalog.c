@@ -2,6 +2,7 @@
 #include "support.h"
 
 #include "bundle.h"
+#include "catalog_file.h"
 #include "cmd_catalog.h"
 
 #include <fcntl.h>
@@ -181,6 +182,48 @@ static void refusals_leave_the_catalogue_as_it_is(void **state)
     refused("line 1 is not key=value");
 }
 
+/* Between reading the catalogue and replacing it lies the reading of a bundle, which takes a while.
+ */
+static void what_another_has_added_meanwhile_is_not_lost(void **state)
+{
+    struct pbc_error err;
+
+    (void)state;
+    make_file(in(dir, "catalog"), HEAD "# another's\n", strlen(HEAD "# another's\n"));
+    assert_int_equal(pbc_catalog_replace(in(dir, "catalog"), HEAD, HEAD "# mine\n", &err), -1);
+    assert_error(&err, PBC_EXIT_FAILED, "catalog", "changed meanwhile: try again");
+    assert_string_equal(slurp(in(dir, "catalog")), HEAD "# another's\n");
+    assert_int_equal(pbc_catalog_replace(in(dir, "catalog"), NULL, HEAD "# mine\n", &err), -1);
+    assert_error(&err, PBC_EXIT_FAILED, "catalog", "changed meanwhile: try again");
+    assert_int_equal(unlink(in(dir, "catalog")), 0);
+    assert_int_equal(pbc_catalog_replace(in(dir, "catalog"), HEAD, HEAD "# mine\n", &err), -1);
+    assert_int_equal(access(in(dir, "catalog"), F_OK), -1);
+    assert_int_equal(access(in(dir, "catalog.new"), F_OK), -1);
+    assert_int_equal(pbc_catalog_replace(in(dir, "catalog"), NULL, HEAD "# mine\n", &err), 0);
+    assert_string_equal(slurp(in(dir, "catalog")), HEAD "# mine\n");
+}
+
+static void a_catalogue_that_cannot_be_read_whole_is_left_as_it_is(void **state)
+{
+    static const char text[] = HEAD "# one\n\0# two\n";
+    static char large[2 << 20];
+    struct stat st;
+
+    (void)state;
+    make_file(in(dir, "b.tgz"), GZIP, GZIP_LEN);
+    make_file(in(dir, "catalog"), text, sizeof(text) - 1);
+    assert_int_equal(catalog("add", "a/1", in(dir, "b.tgz"), NULL), 1);
+    says("has a NUL byte");
+    assert_int_equal(stat(in(dir, "catalog"), &st), 0);
+    assert_int_equal(st.st_size, sizeof(text) - 1);
+    memset(large, '\n', sizeof(large));
+    make_file(in(dir, "catalog"), large, sizeof(large));
+    assert_int_equal(catalog("add", "a/1", in(dir, "b.tgz"), NULL), 1);
+    says("is longer than");
+    assert_int_equal(stat(in(dir, "catalog"), &st), 0);
+    assert_int_equal(st.st_size, sizeof(large));
+}
+
 static void verify_finds_what_is_wrong(void **state)
 {
     if (*state == NULL)
@@ -228,6 +271,8 @@ int main(void)
         cmocka_unit_test_setup(what_is_added_is_listed_shown_and_good, setup),
         cmocka_unit_test_setup(the_default_moves, setup),
         cmocka_unit_test_setup(refusals_leave_the_catalogue_as_it_is, setup),
+        cmocka_unit_test_setup(what_another_has_added_meanwhile_is_not_lost, setup),
+        cmocka_unit_test_setup(a_catalogue_that_cannot_be_read_whole_is_left_as_it_is, setup),
         cmocka_unit_test_setup(verify_finds_what_is_wrong, setup),
         cmocka_unit_test_setup(a_catalogue_behind_a_link_is_changed_there, setup),
     };
