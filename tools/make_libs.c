@@ -10,10 +10,13 @@
 #include "child.h"
 #include "command.h"
 #include "elf_needs.h"
+#include "io.h"
 #include "ld_debug.h"
 #include "tempdir.h"
 
 #include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,6 +85,26 @@ static int take(void *arg, const char *path, struct pbc_error *err)
     return pbc_walk(&m->walk, path, name, err);
 }
 
+/* The loader does not say that it could not write: what it loaded would be missing in silence. */
+static int check_room(const char *dir, struct pbc_error *err)
+{
+    static const char block[64 << 10] = {1};
+    char path[PBC_PATH_MAX + 8];
+    int fd, rc;
+
+    snprintf(path, sizeof(path), "%s/room", dir);
+    fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    rc = fd < 0 || pbc_io_write(fd, block, sizeof(block)) != 0 ? -1 : 0;
+    if (rc != 0)
+        pbc_fail_errno(err, errno == ENOSPC || errno == EDQUOT ? PBC_EXIT_NOSPACE : PBC_EXIT_FAILED,
+                       "what the command loads could not be noted in %s: set TMPDIR to a directory "
+                       "with room",
+                       dir);
+    if (fd >= 0)
+        close(fd);
+    return rc;
+}
+
 static int read_log(struct pbc_make *m, const char *path, struct pbc_error *err)
 {
     FILE *in = fopen(path, "re");
@@ -124,6 +147,8 @@ int pbc_make_libs(struct pbc_make *m, struct pbc_error *err)
     rc = pbc_tempdir_make(&dir, err);
     if (rc == 0)
         rc = run(m, dir.path, err);
+    if (rc == 0)
+        rc = check_room(dir.path, err);
     if (rc == 0)
         rc = read_logs(m, dir.path, err);
     pbc_tempdir_remove(&dir);

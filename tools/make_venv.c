@@ -239,6 +239,12 @@ static int put_config(struct venv *v, struct pbc_error *err)
     if (n < 0)
         return pbc_fail(err, PBC_EXIT_FAILED, "no memory");
     data = (uint8_t *)text;
+    if (item->kind == PBC_PLAN_SYMLINK) { /* what it leads to would point back */
+        free(item->target);
+        item->target = NULL;
+        item->kind = PBC_PLAN_FILE;
+        item->mode = 0644;
+    }
     pbc_plan_replace(item, data, (size_t)n);
     return 0;
 }

@@ -82,6 +82,16 @@ print([l for l in open("/proc/self/maps") if "/" in l and "/out/" not in l and n
     [[ ! -e out/base/lib/python$version/site-packages/unwanted ]]
 }
 
+@test "venv: a pyvenv.cfg behind a link does not point back either" {
+    $PYTHON -m venv --without-pip v
+    mv v/pyvenv.cfg cfg
+    ln -s ../cfg v/pyvenv.cfg
+    pbcast bundle venv v -q --no-compile -o b.tar
+    done_well
+    tar -xOf b.tar pyvenv.cfg | grep -x 'home = base/bin'
+    tar -tf b.tar | lacks '^cfg$'
+}
+
 @test "venv: what is none, or whose base is gone" {
     pbcast bundle venv t -o b.tar.zst
     refused "t is no virtual environment"
@@ -402,6 +412,17 @@ EOF
     pbcast bundle system-libs --with-libc -o b.tar.zst -- /bin/true
     done_well
     tar -tf b.tar.zst | grep -x lib/libc.so.6
+}
+
+@test "system-libs: what could not be noted is not left out in silence" {
+    [[ $EUID == 0 ]] || skip "needs root to mount"
+    mkdir small
+    run unshare --mount sh -c 'mount -t tmpfs -o size=8k none small && TMPDIR=$PWD/small "$@"; echo "status $?"; ls small' \
+        - "$PBC_TOOL" bundle system-libs -o b.tar.zst -- "$PYTHON" -c 'import ssl'
+    says "what the command loads could not be noted in $PWD/small/pbcast-"
+    says "set TMPDIR to a directory with room: No space left on device"
+    [[ ${lines[-1]} == "status 4" ]] || said "status 4, and nothing after it"
+    left_nothing
 }
 
 @test "system-libs: what fails" {
