@@ -1,5 +1,7 @@
 #include "observe.h"
 
+#include "stop.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -146,6 +148,7 @@ static pid_t start(const char *strace, char **argv, char *const *vars, struct pb
     if (pid == 0) {
         signal(SIGINT, SIG_DFL);
         signal(SIGQUIT, SIG_DFL);
+        signal(SIGPIPE, SIG_DFL);
         execve(strace, argv, env);
         _exit(127);
     }
@@ -211,12 +214,15 @@ static int follow(pid_t pid, int fd, struct pbc_trace *t, struct pbc_leaks *l, i
                   struct pbc_error *err)
 {
     struct rest r = {.text = NULL};
-    bool ended = false;
+    bool ended = false, passed = false;
     int rc = 0;
 
     while (rc >= 0) {
         struct pollfd p = {.fd = fd, .events = POLLIN};
 
+        /* strace ends with the command, whatever comes: that one is to have it */
+        if (pbc_stop_signal() != 0 && !passed && pbc_trace_command(t) != 0)
+            passed = kill(pbc_trace_command(t), pbc_stop_signal()) == 0;
         rc = take(fd, &r, t, l);
         if (rc > 0)
             continue;
@@ -281,6 +287,7 @@ int pbc_observe(char *const *command, char *const *vars, const char *cwd, struct
     /* They are for the command. */
     sigaction(SIGINT, &ignore, &interrupt);
     sigaction(SIGQUIT, &ignore, &quit);
+    pbc_stop_catch();
     rc = observe(strace, program, command, vars, t, l, ret_status, err);
     sigaction(SIGINT, &interrupt, NULL);
     sigaction(SIGQUIT, &quit, NULL);

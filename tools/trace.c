@@ -70,6 +70,11 @@ unsigned pbc_trace_processes(const struct pbc_trace *t)
     return (unsigned)t->count;
 }
 
+int pbc_trace_command(const struct pbc_trace *t)
+{
+    return t->count == 0 ? 0 : t->process[0].pid;
+}
+
 static struct process *known(struct pbc_trace *t, int pid)
 {
     if (t->last < t->count && t->process[t->last].pid == pid)

@@ -36,6 +36,9 @@ int pbc_trace_line(struct pbc_trace *t, char *line, struct pbc_trace_event *ev);
 /* Processes seen. */
 unsigned pbc_trace_processes(const struct pbc_trace *t);
 
+/* The process that came first, which is the command; 0 before that. */
+int pbc_trace_command(const struct pbc_trace *t);
+
 void pbc_trace_free(struct pbc_trace *t);
 
 #endif

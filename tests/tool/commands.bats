@@ -288,3 +288,24 @@ sys.stdout.buffer.write(t.tobuf())' | zstd -q >c.tar.zst
     pbcast inspect -q b.tar.zst
     says "as stated"
 }
+
+@test "leaks: a signal ends the command too, and leaves nothing" {
+    local set=0123456789abcdef0123456789abcdef signal
+    mkdir -p "store/9/$set/bin"
+    chmod 700 store/9
+    printf 'pbcast-manifest=1\nset=%s\nprofile=generic\nbytes=0\nfiles=0\nnodes=\n' $set >store/9/$set.manifest
+    chmod 600 store/9/$set.manifest
+    for signal in TERM HUP; do
+        "$PBC_TOOL" leaks --store "$PWD/store" --job 9 -- \
+            sh -c 'echo $$ >.started && mv .started started && exec sleep 1000' 2>log &
+        appears started
+        kill -$signal $!
+        status=0
+        wait $! || status=$?
+        output=$(<log)
+        [[ $status == $((128 + $(kill -l $signal))) ]] || said "an end by the signal"
+        says "ended with status $status"
+        [[ ! -e /proc/$(<started) ]] || said "no command left"
+        rm started
+    done
+}
