@@ -8,6 +8,10 @@
 #define REDIALS   5
 #define REDIAL_MS 200
 
+/* Strangers taken in before all else gets its turn: whoever knocks without end must not keep the
+ * loop here, and one of ours has some turns for the handshake before he could be pushed out. */
+#define STRANGERS_A_TURN 8
+
 uint64_t pbc_now_ms(void)
 {
     struct timespec ts;
@@ -142,7 +146,7 @@ void pbc_admit(struct pbc_run *r, unsigned slot)
 
 void pbc_accept(struct pbc_run *r, uint64_t now)
 {
-    for (;;) {
+    for (unsigned i = 0; i < STRANGERS_A_TURN; i++) {
         int fd = accept4(r->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         unsigned slot = 0;
 
@@ -152,9 +156,9 @@ void pbc_accept(struct pbc_run *r, uint64_t now)
             slot++;
         if (slot == PBC_STRANGERS_MAX) { /* the oldest makes room: ours are quick */
             slot = 0;
-            for (unsigned i = 1; i < PBC_STRANGERS_MAX; i++) {
-                if (r->stranger[i]->heard < r->stranger[slot]->heard)
-                    slot = i;
+            for (unsigned k = 1; k < PBC_STRANGERS_MAX; k++) {
+                if (r->stranger[k]->heard < r->stranger[slot]->heard)
+                    slot = k;
             }
             pbc_refuse(r, slot);
         }

@@ -206,7 +206,8 @@ void pbc_feed_release(struct pbc_run *r);
 void pbc_lost_child(struct pbc_run *r, struct pbc_peer *p, const struct pbc_error *why);
 void pbc_lost_parent(struct pbc_run *r, const struct pbc_error *why);
 
-/* Take in all who connect, as strangers; one has proved that he knows the key; one is not ours. */
+/* Take in some of those who connect, as strangers; one has proved that he knows the key; one is not
+ * ours. */
 void pbc_accept(struct pbc_run *r, uint64_t now);
 void pbc_admit(struct pbc_run *r, unsigned slot);
 void pbc_refuse(struct pbc_run *r, unsigned slot);
