@@ -204,7 +204,7 @@ struct wait {
     int out;  /* -1 after its end */
     int wake; /* -1 without caught signals */
     int told;
-    int64_t missed; /* when an agent turned out not to be started; 0: never */
+    int64_t missed; /* when an agent turned out not to come; 0: never */
     sigset_t mask;
     enum pbc_child_end end;
     int64_t deadline; /* of the run, then of the last signal sent */
@@ -221,6 +221,7 @@ static void next_signal(struct wait *w)
 static void stop(struct wait *w, enum pbc_child_end end)
 {
     w->end = end;
+    w->c->output->ending = 1;
     next_signal(w);
 }
 
@@ -300,14 +301,15 @@ static int reap(struct wait *w, int *status)
     return 0;
 }
 
-/* Not all can come to be here: an agent has not been started, or says nothing of it since. */
+/* Not all can come to be here: an agent could not start, or has ended, and the step has had time to
+ * say more of it. */
 static int waits_in_vain(struct wait *w)
 {
     const struct pbc_output *o = w->c->output;
 
     if (w->in < 0 || w->told)
         return 0;
-    if (o->unstarted && w->missed == 0)
+    if ((o->unstarted || o->lost) && w->missed == 0)
         w->missed = now_ms();
     return o->unlaunched || (w->missed != 0 && now_ms() > w->missed + ERROR_GRACE_MS);
 }

@@ -309,7 +309,7 @@ static int attempt_step(const struct pbc_launch *l, const struct pbc_meeting *m,
                         "staging did not end within %u seconds (timeout= of the site) and was "
                         "stopped",
                         l->site->timeout);
-    if (end == PBC_CHILD_AGAIN) /* and unstarted: another try would end the same */
+    if (end == PBC_CHILD_AGAIN) /* an agent cannot run: another try would end the same */
         return pbc_fail(err, PBC_EXIT_FAILED,
                         "the staging step on %s failed; what it said stands above", l->nodes);
     signo = signal_of(status);

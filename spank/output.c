@@ -114,6 +114,18 @@ static int is_unstarted(const char *line)
     return 0;
 }
 
+/* "srun: error: n7: task 2: Killed": an agent has ended, and not well. */
+static int is_lost(const char *line)
+{
+    const char *mark = strstr(line, ": task");
+
+    if (after(line, "srun: error: ") == NULL || mark == NULL)
+        return 0;
+    mark += strlen(": task");
+    mark += *mark == 's';
+    return *mark == ' ' && after(mark + 1 + strspn(mark + 1, "0123456789,-"), ": ") != NULL;
+}
+
 /* srun's word for a slurmstepd that has failed before it came to its tasks. So it is when a job is
  * requeued while it stages: the steps of the new run have the numbers of the old ones, and where
  * one of those has not ended, because its PMIx still tries to reach others, the new one finds
@@ -136,13 +148,15 @@ static void take_line(struct pbc_output *o)
 
     if ((text = after(o->line, "pbcast: error: ")) != NULL ||
         (text = hook_error(o->line)) != NULL) {
-        if (o->error[0] == '\0' && !o->again)
+        if (o->error[0] == '\0' && !o->again && !o->ending)
             snprintf(o->error, sizeof(o->error), "%s", text[0] != '\0' ? text : "no reason given");
         else if (o->verbose >= PBC_OUTPUT_ALL)
             show(o, "pbcast: also: ", text);
     } else if ((text = after(o->line, "pbcast: again: ")) != NULL) {
-        o->again = o->error[0] == '\0';
-        snprintf(o->why, sizeof(o->why), "%s", text);
+        if (!o->ending) {
+            o->again = o->error[0] == '\0';
+            snprintf(o->why, sizeof(o->why), "%s", text);
+        }
         if (o->verbose >= 2)
             show(o, "pbcast: again: ", text);
     } else if (strcmp(o->line, "pbcast: here") == 0) {
@@ -153,6 +167,7 @@ static void take_line(struct pbc_output *o)
         show(o, "pbcast: ", text);
     } else {
         o->unstarted |= is_unstarted(o->line);
+        o->lost |= is_lost(o->line);
         if (is_unlaunched(o->line)) {
             o->unlaunched = 1;
             if (o->why[0] == '\0')

@@ -32,6 +32,8 @@ struct pbc_output {
     uint32_t here;           /* agents that have started, and wait for the others */
     int unlaunched; /* slurmstepd could not start the step on some node, for a reason of its own */
     int unstarted;  /* some agent cannot run on its node: the others miss it in vain */
+    int lost;       /* and srun's word for one that has ended, not well */
+    int ending;     /* we end the step: what agents say of that is not why */
     char noise[PBC_NOISE_MAX];
     size_t noise_len;
     size_t noise_lost; /* lines beyond the bound */

@@ -547,6 +547,45 @@ static void an_agent_that_is_not_started_ends_the_wait(void **state)
     assert_true(ms() - began < 50000);
 }
 
+/* Whatever ended it: srun says of every task that it has failed. */
+static void an_agent_that_ends_before_all_are_here_ends_the_wait(void **state)
+{
+    struct pbc_error err;
+    int64_t began = ms();
+
+    srun_is(state, "echo 'pbcast: here'; echo 'pbcast: here'\n"
+                   "echo 'srun: error: n7: task 2: Out Of Memory' >&2; exec sleep 60");
+    assert_int_equal(run(state, &err), -1);
+    assert_error(&err, PBC_EXIT_FAILED, "failed; what it said stands above");
+    assert_non_null(strstr(said, "n7: task 2: Out Of Memory"));
+    assert_true(ms() - began < 50000);
+}
+
+/* What the others say when we end them is not why. */
+static void those_who_are_ended_are_not_the_cause(void **state)
+{
+    struct pbc_error err;
+
+    srun_is(state, "trap 'echo \"pbcast: error: node n1: stopped\"; exit 1' INT\n"
+                   "echo 'slurmstepd-n7: error: execve(): no: No such file' >&2\n"
+                   "while :; do sleep 0.05; done");
+    assert_int_equal(run(state, &err), -1);
+    assert_error(&err, PBC_EXIT_FAILED, "failed; what it said stands above");
+    assert_non_null(strstr(said, "execve(): no"));
+}
+
+/* Agents say again, and end, when all were here. */
+static void agents_that_end_when_told_to_go_are_no_reason_to_end_the_step(void **state)
+{
+    struct pbc_error err;
+
+    srun_is(state, "for i in 1 2 3; do echo 'pbcast: here'; done; read -r go\n"
+                   "echo 'srun: error: n7: task 2: Exited with exit code 1' >&2\n"
+                   "sleep 9; echo 'pbcast: error: node n7: at last' >&2; exit 3");
+    assert_int_equal(run(state, &err), -1);
+    assert_error(&err, PBC_EXIT_REFUSED, "node n7: at last");
+}
+
 static void again_by_exit_code_until_it_is_enough(void **state)
 {
     struct pbc_error err;
@@ -907,6 +946,10 @@ int main(void)
         cmocka_unit_test_setup(agents_are_told_when_all_are_here, setup),
         cmocka_unit_test_setup(agents_are_not_told_before, setup),
         cmocka_unit_test_setup(an_agent_that_is_not_started_ends_the_wait, setup),
+        cmocka_unit_test_setup(an_agent_that_ends_before_all_are_here_ends_the_wait, setup),
+        cmocka_unit_test_setup(those_who_are_ended_are_not_the_cause, setup),
+        cmocka_unit_test_setup(agents_that_end_when_told_to_go_are_no_reason_to_end_the_step,
+                               setup),
         cmocka_unit_test_setup(success, setup),
         cmocka_unit_test_setup(failure_with_a_reason, setup),
         cmocka_unit_test_setup(failure_without_a_reason, setup),

@@ -115,6 +115,45 @@ static void the_hook_on_a_node_speaks_too(void **state)
     end(&o);
 }
 
+static void an_agent_that_has_ended_is_noticed(void **state)
+{
+    static const struct {
+        const char *line;
+        int lost;
+    } lines[] = {
+        {"srun: error: n3: task 2: Killed\n", 1},
+        {"srun: error: n[1-2,7]: tasks 0-1,4: Out Of Memory\n", 1},
+        {"srun: n3: task 2: Completed\n", 0},
+        {"srun: error: task 6 launch failed: Unspecified error\n", 0},
+        {"srun: error: n3: task 2\n", 0},
+        {"pbcast: srun: error: n3: task 2: Killed\n", 0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+        struct pbc_output o;
+
+        begin(&o, 1);
+        feed(&o, lines[i].line);
+        assert_int_equal(o.lost, lines[i].lost);
+        end(&o);
+    }
+}
+
+static void what_is_said_of_the_end_is_not_the_cause(void **state)
+{
+    struct pbc_output o;
+
+    (void)state;
+    begin(&o, 1);
+    o.ending = 1;
+    feed(&o, "pbcast: error: node n1: stopped\npbcast: again: node n2: not met\n");
+    assert_string_equal(o.error, "");
+    assert_int_equal(o.again, 0);
+    assert_string_equal(o.why, "");
+    end(&o);
+}
+
 static void again_comes_before_errors(void **state)
 {
     struct pbc_output o;
@@ -239,6 +278,8 @@ int main(void)
         cmocka_unit_test(the_first_error_is_the_cause),
         cmocka_unit_test(an_empty_error_is_one),
         cmocka_unit_test(the_hook_on_a_node_speaks_too),
+        cmocka_unit_test(an_agent_that_has_ended_is_noticed),
+        cmocka_unit_test(what_is_said_of_the_end_is_not_the_cause),
         cmocka_unit_test(again_comes_before_errors),
         cmocka_unit_test(progress_where_it_is_wanted),
         cmocka_unit_test(progress_is_taken_back),
