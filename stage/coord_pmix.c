@@ -1,8 +1,8 @@
 #include "coord.h"
 
-#include <errno.h>
 #include <pmix.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #define RECORD_KEY "pbcast.record"
+#define TICK_NS    200000000 /* how often a signal is looked for */
 
 struct pmix {
     pmix_proc_t self;
@@ -54,14 +55,35 @@ static int pmix_failed(const char *what, pmix_status_t rc, struct pbc_error *err
                     PMIx_Error_string(rc));
 }
 
-/* All processes of the namespace, with their data. PMIX_ERR_TIMEOUT after `seconds`. */
+/* With the lock held: wait for a moment. */
+static void wait_some(struct fence *f)
+{
+    struct timespec until;
+
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += TICK_NS;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    (void)pthread_cond_timedwait(&f->ended, &f->lock, &until);
+}
+
+static time_t now(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return ts.tv_sec;
+}
+
+/* All processes of the namespace, with their data. PMIX_ERR_TIMEOUT after `seconds`, or when the
+ * agent is to end. */
 static pmix_status_t fence(struct pmix *p, unsigned seconds)
 {
     struct fence *f = calloc(1, sizeof(*f));
     pmix_proc_t all;
     pmix_info_t collect;
     bool yes = true;
-    struct timespec until;
+    time_t end = now() + (time_t)seconds;
     pmix_status_t rc;
 
     if (f == NULL)
@@ -77,16 +99,10 @@ static pmix_status_t fence(struct pmix *p, unsigned seconds)
         fence_drop(f);
         return rc == PMIX_OPERATION_SUCCEEDED ? PMIX_SUCCESS : rc;
     }
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += seconds;
-    rc = PMIX_SUCCESS;
     pthread_mutex_lock(&f->lock);
-    while (!f->done && rc == PMIX_SUCCESS) {
-        if (pthread_cond_timedwait(&f->ended, &f->lock, &until) == ETIMEDOUT && !f->done)
-            rc = PMIX_ERR_TIMEOUT;
-    }
-    if (f->done)
-        rc = f->status;
+    while (!f->done && now() <= end && !pbc_start_stopped())
+        wait_some(f);
+    rc = f->done ? f->status : PMIX_ERR_TIMEOUT;
     pthread_mutex_unlock(&f->lock);
     fence_drop(f);
     return rc;
@@ -111,12 +127,13 @@ static int exchange(struct pbc_coord *c, const void *record, size_t len, unsigne
     if (pbc_start_await(&p->start) != 0)
         return pbc_fail(err, PBC_EXIT_FAILED, "staging was stopped before all nodes had started");
     rc = fence(p, seconds);
-    if (rc == PMIX_ERR_TIMEOUT) {
-        p->lost = 1;
+    p->lost = rc == PMIX_ERR_TIMEOUT;
+    if (p->lost && pbc_start_stopped())
+        return pbc_fail(err, PBC_EXIT_FAILED, "staging was stopped before all nodes had met");
+    if (p->lost)
         return pbc_fail(err, PBC_EXIT_AGAIN,
                         "Slurm's PMIx did not bring the %u nodes together within %u s", c->size,
                         seconds);
-    }
     if (rc != PMIX_SUCCESS)
         return pmix_failed("the PMIx fence failed", rc, err);
     return 0;
@@ -154,6 +171,19 @@ static void done(struct pbc_coord *c)
     c->state = NULL;
 }
 
+/* PMIx_Init, whose threads are to leave signals to the run, and to pbc_start_await. */
+static pmix_status_t init(pmix_proc_t *self)
+{
+    sigset_t all, before;
+    pmix_status_t rc;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    rc = PMIx_Init(self, NULL, 0);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return rc;
+}
+
 int pbc_coord_pmix(struct pbc_coord *c, const struct pbc_start *start, struct pbc_error *err)
 {
     struct pmix *p = calloc(1, sizeof(*p));
@@ -165,7 +195,7 @@ int pbc_coord_pmix(struct pbc_coord *c, const struct pbc_start *start, struct pb
     if (p == NULL)
         return pbc_fail(err, PBC_EXIT_FAILED, "no memory for PMIx");
     p->start = *start;
-    rc = PMIx_Init(&p->self, NULL, 0);
+    rc = init(&p->self);
     if (rc != PMIX_SUCCESS) {
         free(p);
         return pmix_failed("PMIx_Init", rc, err);

@@ -37,7 +37,7 @@ void pbc_start_begin(struct pbc_start *s, int hold)
         s->told_by = STDIN_FILENO;
 }
 
-static int is_stopped(void)
+int pbc_start_stopped(void)
 {
     static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1};
     sigset_t set;
@@ -59,7 +59,7 @@ static int is_told(const struct pbc_start *s)
     char c;
 
     while (now_ms() < s->began + TOLD_MS) {
-        if (is_stopped())
+        if (pbc_start_stopped())
             return -1;
         if (poll(&fd, 1, TICK_MS) <= 0)
             continue;

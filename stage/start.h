@@ -25,8 +25,11 @@ void pbc_start_begin(struct pbc_start *s, int hold);
 
 /* Wait until the agents may meet: 0. That somebody tells is waited for 30 s; then it is tried, and
  * who is missing will show. Anything else than "pbcast: go", and the end of what is read, mean that
- * nobody will tell. -1 if a blocked SIGINT, SIGTERM, SIGHUP or SIGUSR1 has come to end the agent.
- */
+ * nobody will tell. -1 if the agent is to end. */
 int pbc_start_await(const struct pbc_start *s);
+
+/* 1 if a blocked SIGINT, SIGTERM, SIGHUP or SIGUSR1 has come to end the agent. All of its threads
+ * must block them. */
+int pbc_start_stopped(void);
 
 #endif

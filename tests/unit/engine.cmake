@@ -31,6 +31,12 @@ if(NOT ZSTD_FOUND)
 endif()
 pbc_engine_test(net)
 pbc_engine_test(place)
+pbc_engine_test(pmix SOURCES ${PROJECT_SOURCE_DIR}/stage/coord_pmix.c)
+target_link_libraries(test_engine_pmix PRIVATE PkgConfig::PMIX)
+set_target_properties(test_engine_pmix PROPERTIES BUILD_RPATH "${PMIX_LIBRARY_DIRS}")
+target_link_options(test_engine_pmix PRIVATE -Wl,--wrap=PMIx_Init,--wrap=PMIx_Get
+                    -Wl,--wrap=PMIx_Put,--wrap=PMIx_Commit,--wrap=PMIx_Fence_nb
+                    -Wl,--wrap=PMIx_Finalize)
 pbc_engine_test(refusals)
 pbc_engine_test(space)
 pbc_engine_test(start)
