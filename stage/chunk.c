@@ -24,24 +24,6 @@ struct pbc_pool {
     int fd;
 };
 
-struct pbc_pool *pbc_pool_new(unsigned count, size_t size)
-{
-    struct pbc_pool *p = calloc(1, sizeof(*p));
-
-    if (p == NULL)
-        return NULL;
-    p->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (p->fd < 0) {
-        free(p);
-        return NULL;
-    }
-    pthread_mutex_init(&p->lock, NULL);
-    pthread_cond_init(&p->freed, NULL);
-    p->most = count;
-    p->size = size;
-    return p;
-}
-
 int pbc_pool_fd(const struct pbc_pool *pool)
 {
     return pool->fd;
@@ -139,6 +121,29 @@ void pbc_pool_free(struct pbc_pool *pool)
     pthread_cond_destroy(&pool->freed);
     pthread_mutex_destroy(&pool->lock);
     free(pool);
+}
+
+struct pbc_pool *pbc_pool_new(unsigned count, size_t size)
+{
+    struct pbc_pool *p = calloc(1, sizeof(*p));
+
+    if (p == NULL)
+        return NULL;
+    p->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (p->fd < 0) {
+        free(p);
+        return NULL;
+    }
+    pthread_mutex_init(&p->lock, NULL);
+    pthread_cond_init(&p->freed, NULL);
+    p->most = count;
+    p->size = size;
+    p->free = make(p);
+    if (p->free == NULL) {
+        pbc_pool_free(p);
+        return NULL;
+    }
+    return p;
 }
 
 struct pbc_chunk *pbc_chunk_small(uint8_t type, uint8_t bundle, const void *payload, uint32_t len)

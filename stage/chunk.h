@@ -27,8 +27,8 @@ struct pbc_chunk {
 };
 
 /* A pool whose descriptor (pbc_pool_fd, an eventfd) becomes readable when a chunk is given back
- * after pbc_pool_try had none. Buffers are allocated when first needed, 2 MiB at a time. NULL
- * without memory. */
+ * after pbc_pool_try had none. Buffers are allocated when first needed, 2 MiB at a time, the first
+ * of them at once: there is always one to wait for. NULL without memory. */
 struct pbc_pool *pbc_pool_new(unsigned count, size_t size);
 int pbc_pool_fd(const struct pbc_pool *pool);
 /* A chunk with one reference, or NULL if none is free (or no memory is left). */

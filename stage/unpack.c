@@ -131,6 +131,14 @@ void pbc_unpack_fail_before(struct pbc_unpack *u, const struct pbc_error *err)
     fail(u, 0, err);
 }
 
+void pbc_unpack_no_memory(struct pbc_unpack *u)
+{
+    struct pbc_error err;
+
+    pbc_fail(&err, PBC_EXIT_FAILED, "no memory to unpack");
+    pbc_unpack_fail_before(u, &err);
+}
+
 void pbc_unpack_done(struct pbc_unpack *u)
 {
     settle(u, PBC_UNPACK_DONE, NULL);
@@ -271,7 +279,8 @@ void pbc_unpack_push(struct pbc_unpack *u, struct pbc_chunk *c)
             r->archive_bytes = r->archive_bytes << 8 | c->data[i];
         memcpy(r->digest, c->data + 8, PBC_DIGEST_BYTES);
     }
-    pbc_fifo_push(&u->arrived, c);
+    if (pbc_fifo_push(&u->arrived, c) != 0) /* unless it has failed already */
+        pbc_unpack_no_memory(u);
 }
 
 int pbc_unpack_fd(const struct pbc_unpack *u)

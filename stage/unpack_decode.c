@@ -17,6 +17,12 @@ struct head {
     size_t len;
 };
 
+/* To the write thread. Takes over the reference. */
+static int hand_on(struct pbc_unpack *u, struct pbc_chunk *c)
+{
+    return pbc_fifo_push(&u->plain, c) == 0 ? 0 : PBC_STOPPED;
+}
+
 static int want_block(struct out *o)
 {
     if (o->block == NULL)
@@ -34,7 +40,7 @@ static int emit(struct out *o)
     block->frame = (struct pbc_frame){.type = PBC_FRAME_DATA, .length = (uint32_t)o->made};
     o->block = NULL;
     o->made = 0;
-    return pbc_fifo_push(&o->u->plain, block) == 0 ? 0 : PBC_STOPPED;
+    return hand_on(o->u, block);
 }
 
 static int decode_bytes(struct out *o, struct pbc_decoder *d, const uint8_t *in, size_t len,
@@ -156,7 +162,7 @@ static int as_it_is(struct out *o, struct pbc_pieces *p)
             return PBC_STOPPED;
         if (p->current->frame.type == PBC_FRAME_END)
             return 0;
-        if (pbc_fifo_push(&o->u->plain, p->current) != 0) {
+        if (hand_on(o->u, p->current) != 0) {
             p->current = NULL;
             return PBC_STOPPED;
         }
@@ -232,7 +238,7 @@ static int pass_on(struct out *o, struct pbc_pieces *p, enum pbc_format format,
     if (rc == 0)
         rc = emit(o);
     if (rc == 0) {
-        pbc_fifo_push(&o->u->plain, p->current); /* the END */
+        rc = hand_on(o->u, p->current); /* the END */
         p->current = NULL;
     }
     return rc;
@@ -252,8 +258,9 @@ static int decode_bundle(struct out *o, struct pbc_chunk *begin_chunk, struct pb
         rc = by_crew(o, &p, begin_chunk->frame.bundle, &head, err);
     } else if (rc == 0) {
         pbc_unpack_writes(o->u);
-        pbc_fifo_push(&o->u->plain, pbc_chunk_ref(begin_chunk));
-        rc = pass_on(o, &p, begin.format, &head, err);
+        rc = hand_on(o->u, pbc_chunk_ref(begin_chunk));
+        if (rc == 0)
+            rc = pass_on(o, &p, begin.format, &head, err);
     }
     pbc_chunk_unref(p.current);
     return rc;
@@ -264,21 +271,24 @@ void *pbc_decode_thread(void *arg)
     struct pbc_unpack *u = arg;
     struct out o = {.u = u};
     struct pbc_chunk *c;
+    struct pbc_error err;
     int rc = 0;
 
     while (rc == 0 && (c = pbc_fifo_pop(&u->arrived)) != NULL) {
         unsigned bundle = c->frame.bundle;
-        struct pbc_error err;
 
         if (c->frame.type == PBC_FRAME_BEGIN) {
             rc = decode_bundle(&o, c, &err);
             pbc_chunk_unref(c);
         } else { /* DONE */
-            pbc_fifo_push(&u->plain, c);
+            rc = hand_on(u, c);
         }
         if (rc == -1)
             pbc_unpack_fail(u, bundle, &err);
     }
+    /* A queue refuses what comes after a failure, which is known then, or when it cannot grow. */
+    if (rc == PBC_STOPPED)
+        pbc_unpack_no_memory(u);
     pbc_chunk_unref(o.block);
     return NULL;
 }

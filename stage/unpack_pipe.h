@@ -57,6 +57,9 @@ void pbc_unpack_fail(struct pbc_unpack *u, unsigned bundle, const struct pbc_err
 /* The same, before the first bundle. */
 void pbc_unpack_fail_before(struct pbc_unpack *u, const struct pbc_error *err);
 
+/* The same, for want of memory. */
+void pbc_unpack_no_memory(struct pbc_unpack *u);
+
 /* All is unpacked. */
 void pbc_unpack_done(struct pbc_unpack *u);
 

@@ -38,6 +38,8 @@ target_link_options(test_engine_pmix PRIVATE -Wl,--wrap=PMIx_Init,--wrap=PMIx_Ge
                     -Wl,--wrap=PMIx_Put,--wrap=PMIx_Commit,--wrap=PMIx_Fence_nb
                     -Wl,--wrap=PMIx_Finalize)
 pbc_engine_test(refusals)
+pbc_engine_test(scarce)
+target_link_options(test_engine_scarce PRIVATE -Wl,--wrap=pbc_fifo_push,--wrap=aligned_alloc)
 pbc_engine_test(space)
 pbc_engine_test(start)
 pbc_engine_test(strangers)
