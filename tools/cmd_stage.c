@@ -379,5 +379,13 @@ int pbc_cmd_stage(int argc, char *argv[])
         if (rc < 0)
             return pbc_complain(&err);
     }
+    if (rc == PBC_EXIT_AGAIN) {
+        pbc_fail(
+            &err, PBC_EXIT_AGAIN,
+            "the agents did not meet in %d tries: run the job again; if that does not help let "
+            "them meet in another way (--mpi), and tell the administrator",
+            TRIES);
+        return pbc_complain(&err);
+    }
     return rc;
 }

@@ -125,6 +125,7 @@ in_job() {
             [[ $status == 1 && $(<tries) == x ]] || said "another try, or status 1"
         else
             [[ $status == 6 && $(wc -l <tries) == 3 ]] || said "three tries and status 6"
+            says "did not meet in 3 tries"
         fi
     done
 }
