@@ -3,6 +3,7 @@
 #include "beneath.h"
 #include "bundle.h"
 #include "ledger.h"
+#include "way.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,14 +14,8 @@
 
 struct pbc_writer {
     struct pbc_ledger *ledger;
-    int owner; /* the first of the tree's writers, which frees the ledger */
-    int root;
-
-    /* The directory of the last member: its components joined by NUL and a descriptor each. */
-    char dir[PBC_PATH_MAX];
-    size_t depth;
-    size_t end[PBC_NAME_DEPTH]; /* of component i in `dir` */
-    int fd[PBC_NAME_DEPTH];
+    int owner;          /* the first of the tree's writers, which frees the ledger */
+    struct pbc_way way; /* to the last member's directory */
 
     /* The file that is open. */
     int file;
@@ -35,7 +30,7 @@ static struct pbc_writer *new_writer(int rootfd, struct pbc_ledger *ledger, int 
 
     if (w == NULL)
         return NULL;
-    w->root = rootfd;
+    pbc_way_begin(&w->way, rootfd);
     w->ledger = ledger;
     w->owner = owner;
     w->file = -1;
@@ -57,20 +52,14 @@ struct pbc_writer *pbc_writer_new(int rootfd, const struct pbc_writer_limits *li
 
 struct pbc_writer *pbc_writer_join(struct pbc_writer *first)
 {
-    return new_writer(first->root, first->ledger, 0);
-}
-
-static void forget_dirs(struct pbc_writer *w, size_t keep)
-{
-    while (w->depth > keep)
-        close(w->fd[--w->depth]);
+    return new_writer(first->way.root, first->ledger, 0);
 }
 
 void pbc_writer_free(struct pbc_writer *w)
 {
     if (w == NULL)
         return;
-    forget_dirs(w, 0);
+    pbc_way_forget(&w->way, 0);
     if (w->file >= 0)
         close(w->file);
     free(w->name);
@@ -89,117 +78,6 @@ void pbc_writer_counts(const struct pbc_writer *w, struct pbc_writer_count *ret)
     pbc_ledger_counts(w->ledger, ret);
 }
 
-static int refuse_way(enum pbc_where where, const char *text, const char *way,
-                      struct pbc_error *err)
-{
-    if (where == PBC_OUTSIDE)
-        return pbc_fail(
-            err, PBC_EXIT_REFUSED,
-            "member '%s' would be written through '%s', a link that leads out of the tree", text,
-            way);
-    if (where == PBC_NOT_DIR)
-        return pbc_fail(err, PBC_EXIT_REFUSED,
-                        "member '%s' lies below '%s', which is not a directory", text, way);
-    if (where == PBC_MISSING)
-        return pbc_fail(err, PBC_EXIT_REFUSED, "member '%s' lies below '%s', a link to nothing",
-                        text, way);
-    return pbc_fail_errno(
-        err, errno == ELOOP || errno == ENAMETOOLONG ? PBC_EXIT_REFUSED : PBC_EXIT_FAILED,
-        "member '%s': '%s'", text, way);
-}
-
-static int fail_create(const char *text, struct pbc_error *err)
-{
-    if (errno == ENOSPC || errno == EDQUOT)
-        return pbc_fail_errno(err, PBC_EXIT_NOSPACE, "cannot write member '%s'", text);
-    if (errno == ENAMETOOLONG)
-        return pbc_fail_errno(err, PBC_EXIT_REFUSED, "member '%s'", text);
-    return pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot write member '%s'", text);
-}
-
-/* Put `real` in place of the first `depth` components. */
-static int rename_way(struct pbc_name *n, size_t depth, const char *real, const char *text,
-                      struct pbc_error *err)
-{
-    char whole[2 * PBC_PATH_MAX];
-    size_t at = strlen(real);
-
-    memcpy(whole, real, at);
-    for (size_t i = depth; i < n->depth; i++) {
-        const char *part = n->text + n->start[i];
-
-        if (at > 0)
-            whole[at++] = '/';
-        memcpy(whole + at, part, strlen(part));
-        at += strlen(part);
-    }
-    whole[at] = '\0';
-    if (pbc_name_parse(whole, n, NULL) == 0)
-        return 0;
-    return pbc_fail(err, PBC_EXIT_REFUSED,
-                    "member '%s' is reached through a link, and lies too deep: '%.64s...'", text,
-                    whole);
-}
-
-/* Go on from the directories that are entered already. 1 if a link was met: `n` is then the real
- * name, and to be entered anew. */
-static int enter_more(struct pbc_writer *w, struct pbc_name *n, const char *text,
-                      struct pbc_error *err)
-{
-    for (size_t i = w->depth; i + 1 < n->depth; i++) {
-        const char *part = n->text + n->start[i];
-        int top = i == 0 ? w->root : w->fd[i - 1];
-        int fd = openat(top, part, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-
-        if (fd < 0 && errno == ENOENT) {
-            if (mkdirat(top, part, 0755) != 0 && errno != EEXIST)
-                return fail_create(text, err);
-            fd = openat(top, part, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        }
-        if (fd < 0) {
-            char way[PBC_PATH_MAX];
-            char real[PBC_PATH_MAX];
-            enum pbc_where where;
-
-            pbc_name_join(n, i + 1, way);
-            where = pbc_follow(w->root, way, NULL, real);
-            if (where != PBC_INSIDE)
-                return refuse_way(where, text, way, err);
-            return rename_way(n, i + 1, real, text, err) == 0 ? 1 : -1;
-        }
-        memcpy(w->dir + n->start[i], part, strlen(part) + 1);
-        w->end[i] = n->start[i] + strlen(part);
-        w->fd[i] = fd;
-        w->depth = i + 1;
-    }
-    return 0;
-}
-
-/* The directory of all components but the last, made where it is missing. Where a link is on the
- * way the name becomes the real one: whatever is remembered of this member stays true when the link
- * is replaced. The descriptor belongs to the writer. */
-static int enter(struct pbc_writer *w, struct pbc_name *n, const char *text, struct pbc_error *err)
-{
-    int rc;
-
-    do {
-        size_t same = 0;
-
-        while (same + 1 < n->depth && same < w->depth &&
-               strcmp(w->dir + n->start[same], n->text + n->start[same]) == 0 &&
-               w->end[same] == n->start[same] + strlen(n->text + n->start[same]))
-            same++;
-        forget_dirs(w, same);
-        rc = enter_more(w, n, text, err);
-    } while (rc == 1); /* each time there is one link less on the way */
-    return rc;
-}
-
-static int dir_fd(const struct pbc_writer *w)
-{
-    return w->depth == 0 ? w->root : w->fd[w->depth - 1];
-}
-
 /* Count a member, take its name apart and enter its directory. *ret_last is its last component,
  * NULL for the root itself. */
 static int begin(struct pbc_writer *w, const char *text, struct pbc_name *n, const char **ret_last,
@@ -212,27 +90,10 @@ static int begin(struct pbc_writer *w, const char *text, struct pbc_name *n, con
     *ret_last = NULL;
     if (n->depth == 0)
         return 0;
-    if (enter(w, n, text, err) != 0)
+    if (pbc_way_enter(&w->way, n, text, err) != 0)
         return -1;
     *ret_last = n->text + n->start[n->depth - 1];
     return 0;
-}
-
-/* Unlink what an earlier member left at this name. 1 if there was something. */
-static int make_way(struct pbc_writer *w, const char *last, const char *text, struct pbc_error *err)
-{
-    struct stat st;
-
-    if (fstatat(dir_fd(w), last, &st, AT_SYMLINK_NOFOLLOW) != 0)
-        return errno == ENOENT ? 0 : fail_create(text, err);
-    if (!S_ISDIR(st.st_mode)) {
-        if (unlinkat(dir_fd(w), last, 0) == 0 || errno == ENOENT)
-            return 1;
-        if (errno != EISDIR) /* another writer has just made it one */
-            return fail_create(text, err);
-    }
-    return pbc_fail(err, PBC_EXIT_REFUSED,
-                    "member '%s' is a directory in an earlier member or bundle", text);
 }
 
 int pbc_writer_dir(struct pbc_writer *w, const char *name, mode_t mode, struct pbc_error *err)
@@ -248,28 +109,29 @@ int pbc_writer_dir(struct pbc_writer *w, const char *name, mode_t mode, struct p
     if (last == NULL)
         return 0;
     mode = (mode & 0755) | 0700;
-    if (mkdirat(dir_fd(w), last, mode) == 0)
+    if (mkdirat(pbc_way_fd(&w->way), last, mode) == 0)
         return 0;
     if (errno != EEXIST)
-        return fail_create(name, err);
-    if (fstatat(dir_fd(w), last, &st, AT_SYMLINK_NOFOLLOW) != 0)
-        return fail_create(name, err);
+        return pbc_way_failed(name, err);
+    if (fstatat(pbc_way_fd(&w->way), last, &st, AT_SYMLINK_NOFOLLOW) != 0)
+        return pbc_way_failed(name, err);
     if (S_ISDIR(st.st_mode)) {
-        if ((st.st_mode & 07777) != mode && fchmodat(dir_fd(w), last, mode, 0) != 0)
-            return fail_create(name, err);
+        if ((st.st_mode & 07777) != mode && fchmodat(pbc_way_fd(&w->way), last, mode, 0) != 0)
+            return pbc_way_failed(name, err);
         return 0;
     }
     /* A link to a directory inside stays: what the later bundle has below belongs there. */
     if (S_ISLNK(st.st_mode)) {
         pbc_name_join(&n, n.depth, way);
-        where = pbc_follow(w->root, way, NULL, NULL);
+        where = pbc_follow(w->way.root, way, NULL, NULL);
         if (where == PBC_INSIDE)
             return 0;
         if (where == PBC_OUTSIDE)
-            return refuse_way(where, name, way, err);
+            return pbc_way_refused(where, name, way, err);
     }
-    if (unlinkat(dir_fd(w), last, 0) != 0 || mkdirat(dir_fd(w), last, mode) != 0)
-        return fail_create(name, err);
+    if (unlinkat(pbc_way_fd(&w->way), last, 0) != 0 ||
+        mkdirat(pbc_way_fd(&w->way), last, mode) != 0)
+        return pbc_way_failed(name, err);
     pbc_ledger_set_tangled(w->ledger, 1);
     return 0;
 }
@@ -278,14 +140,14 @@ static int check_link(struct pbc_writer *w, const char *name, struct pbc_error *
 {
     char target[PBC_PATH_MAX];
     ssize_t n;
-    enum pbc_where where = pbc_follow(w->root, name, NULL, NULL);
+    enum pbc_where where = pbc_follow(w->way.root, name, NULL, NULL);
 
     if (where == PBC_BROKEN && errno != ELOOP)
         return pbc_fail_errno(err, PBC_EXIT_REFUSED, "member '%s' is a link that goes too far",
                               name);
     if (where != PBC_OUTSIDE)
         return 0;
-    n = readlinkat(w->root, name, target, sizeof(target) - 1);
+    n = readlinkat(w->way.root, name, target, sizeof(target) - 1);
     target[n < 0 ? 0 : n] = '\0'; /* not a link any more, but on the way of one */
     return pbc_fail(err, PBC_EXIT_REFUSED, "member '%s' is a link out of the tree, to '%s'", name,
                     target);
@@ -306,15 +168,15 @@ int pbc_writer_symlink(struct pbc_writer *w, const char *name, const char *targe
     if (target[0] == '/')
         return pbc_fail(err, PBC_EXIT_REFUSED, "member '%s' is a link out of the tree, to '%s'",
                         name, target);
-    replaces = make_way(w, last, name, err);
+    replaces = pbc_way_clear(&w->way, last, name, err);
     if (replaces < 0)
         return -1;
     if (replaces)
         pbc_ledger_set_tangled(w->ledger, 1);
-    if (symlinkat(target, dir_fd(w), last) != 0)
-        return fail_create(name, err);
+    if (symlinkat(target, pbc_way_fd(&w->way), last) != 0)
+        return pbc_way_failed(name, err);
     pbc_ledger_file(w->ledger);
-    forget_dirs(w, 0); /* the new link may be on the way of what is remembered */
+    pbc_way_forget(&w->way, 0); /* the new link may be on the way of what is remembered */
     pbc_name_join(&n, n.depth, real);
     if (check_link(w, real, err) != 0)
         return -1;
@@ -336,12 +198,12 @@ int pbc_writer_hardlink(struct pbc_writer *w, const char *name, const char *targ
         return pbc_fail(err, PBC_EXIT_REFUSED,
                         "member '%s' is a hard link to '%s', which is no name inside the tree",
                         name, target);
-    if (enter(w, &t, target, err) != 0)
+    if (pbc_way_enter(&w->way, &t, target, err) != 0)
         return -1;
     t_last = t.text + t.start[t.depth - 1];
-    t_dir = fcntl(dir_fd(w), F_DUPFD_CLOEXEC, 0);
+    t_dir = fcntl(pbc_way_fd(&w->way), F_DUPFD_CLOEXEC, 0);
     if (t_dir < 0)
-        return fail_create(name, err);
+        return pbc_way_failed(name, err);
     if (fstatat(t_dir, t_last, &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(st.st_mode)) {
         pbc_fail(err, PBC_EXIT_REFUSED,
                  "member '%s' is a hard link to '%s', which is not a file here", name, target);
@@ -354,27 +216,27 @@ int pbc_writer_hardlink(struct pbc_writer *w, const char *name, const char *targ
         goto out;
     }
     pbc_ledger_file(w->ledger);
-    if (linkat(t_dir, t_last, dir_fd(w), last, 0) == 0) {
+    if (linkat(t_dir, t_last, pbc_way_fd(&w->way), last, 0) == 0) {
         rc = 0;
         goto out;
     }
     if (errno == EEXIST) {
         struct stat old;
 
-        if (fstatat(dir_fd(w), last, &old, AT_SYMLINK_NOFOLLOW) == 0 && old.st_dev == st.st_dev &&
-            old.st_ino == st.st_ino) {
+        if (fstatat(pbc_way_fd(&w->way), last, &old, AT_SYMLINK_NOFOLLOW) == 0 &&
+            old.st_dev == st.st_dev && old.st_ino == st.st_ino) {
             rc = 0; /* the same file already */
             goto out;
         }
-        if (make_way(w, last, name, err) < 0)
+        if (pbc_way_clear(&w->way, last, name, err) < 0)
             goto out;
-        forget_dirs(w, n.depth - 1);
-        if (linkat(t_dir, t_last, dir_fd(w), last, 0) == 0) {
+        pbc_way_forget(&w->way, n.depth - 1);
+        if (linkat(t_dir, t_last, pbc_way_fd(&w->way), last, 0) == 0) {
             rc = 0;
             goto out;
         }
     }
-    fail_create(name, err);
+    pbc_way_failed(name, err);
 out:
     close(t_dir);
     return rc;
@@ -399,12 +261,12 @@ int pbc_writer_file(struct pbc_writer *w, const char *name, mode_t mode, uint64_
     if (pbc_ledger_bytes(w->ledger, size, name, err) != 0)
         return -1;
     /* Again each time that another writer has put a file there meanwhile. */
-    while ((fd = openat(dir_fd(w), last, flags, bits)) < 0 && errno == EEXIST) {
-        if (make_way(w, last, name, err) < 0)
+    while ((fd = openat(pbc_way_fd(&w->way), last, flags, bits)) < 0 && errno == EEXIST) {
+        if (pbc_way_clear(&w->way, last, name, err) < 0)
             return -1;
     }
     if (fd < 0)
-        return fail_create(name, err);
+        return pbc_way_failed(name, err);
     free(w->name);
     w->name = strdup(name);
     if (w->name == NULL) {
@@ -427,7 +289,7 @@ static int write_all(struct pbc_writer *w, uint64_t offset, const char *p, size_
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            return fail_create(w->name, err);
+            return pbc_way_failed(w->name, err);
         p += n;
         len -= (size_t)n;
         offset += (uint64_t)n;
@@ -467,11 +329,11 @@ int pbc_writer_close(struct pbc_writer *w, struct timespec mtime, struct pbc_err
     int rc = 0;
 
     if (w->written_to < w->size && ftruncate(w->file, (off_t)w->size) != 0)
-        rc = fail_create(w->name, err);
+        rc = pbc_way_failed(w->name, err);
     if (rc == 0 && futimens(w->file, times) != 0)
-        rc = fail_create(w->name, err);
+        rc = pbc_way_failed(w->name, err);
     if (close(w->file) != 0 && rc == 0)
-        rc = fail_create(w->name, err);
+        rc = pbc_way_failed(w->name, err);
     w->file = -1;
     return rc;
 }
@@ -480,7 +342,7 @@ int pbc_writer_finish(struct pbc_writer *w, struct pbc_error *err)
 {
     const char *link = NULL;
 
-    forget_dirs(w, 0);
+    pbc_way_forget(&w->way, 0);
     while ((link = pbc_ledger_next_link(w->ledger, link)) != NULL) {
         if (check_link(w, link, err) != 0)
             return -1;
@@ -495,7 +357,7 @@ void pbc_writer_overlay(struct pbc_writer *w)
 
     /* A link to a file is on nobody's way, as long as that stays a file. */
     while (!tangled && (link = pbc_ledger_next_link(w->ledger, link)) != NULL)
-        tangled = pbc_follow(w->root, link, NULL, NULL) != PBC_NOT_DIR;
+        tangled = pbc_follow(w->way.root, link, NULL, NULL) != PBC_NOT_DIR;
     pbc_ledger_set_tangled(w->ledger, tangled);
 }
 
@@ -506,7 +368,7 @@ int pbc_writer_tangled(const struct pbc_writer *w)
 
 int pbc_writer_root(const struct pbc_writer *w)
 {
-    return w->root;
+    return w->way.root;
 }
 
 int pbc_writer_begin_with(struct pbc_writer *w, uint64_t files, uint64_t bytes,
