@@ -151,7 +151,7 @@ static int prepare(struct pbc_request *r, const char *profile, struct pbc_error 
     }
     for (int i = 0; i < PBC_PARTS && rc == 0; i++) {
         free(text[i]);
-        text[i] = pbc_bundles_format_some(&r->bundles, from, count[i], err);
+        text[i] = pbc_bundles_format(&r->bundles, from, count[i], err);
         rc = text[i] == NULL ? -1 : 0;
         from += count[i];
     }

@@ -250,7 +250,7 @@ static int settle(struct spank_handle *sp, const struct pbc_site *site, struct p
     free(partition);
     while (count < bundles->count && bundles->item[count].kind == PBC_BUNDLE_ARCHIVE)
         count++;
-    if (rc == 0 && (list = pbc_bundles_format_some(bundles, 0, count, err)) == NULL)
+    if (rc == 0 && (list = pbc_bundles_format(bundles, 0, count, err)) == NULL)
         rc = -1;
     if (rc == 0 && count > 0 && pbc_slurm_setenv(sp, PBC_VAR_BUNDLES, list) < 0)
         rc = pbc_fail(err, PBC_EXIT_FAILED, "cannot set %s in the script's environment",

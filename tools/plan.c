@@ -128,24 +128,6 @@ int pbc_plan_add_found(struct pbc_plan *p, const char *name, const char *source,
     return pbc_plan_add(p, &i, err);
 }
 
-int pbc_plan_add_made(struct pbc_plan *p, const char *name, mode_t mode, int64_t mtime,
-                      const void *data, size_t len, struct pbc_error *err)
-{
-    struct pbc_item i = {.name = (char *)(uintptr_t)name,
-                         .kind = PBC_PLAN_FILE,
-                         .mode = mode,
-                         .mtime = mtime,
-                         .size = len,
-                         .spool = -1};
-
-    i.data = malloc(len + 1);
-    if (i.data == NULL)
-        return no_memory(err);
-    memcpy(i.data, data, len);
-    i.data[len] = '\0';
-    return pbc_plan_add(p, &i, err);
-}
-
 int pbc_plan_add_root(struct pbc_plan *p, const char *dir, const char *name, struct pbc_error *err)
 {
     struct pbc_root *more = reallocarray(p->root, p->nroots + 1, sizeof(*more));

@@ -69,10 +69,6 @@ int pbc_plan_add(struct pbc_plan *p, const struct pbc_item *item, struct pbc_err
 int pbc_plan_add_found(struct pbc_plan *p, const char *name, const char *source,
                        const struct stat *st, const char *target, struct pbc_error *err);
 
-/* A file that was made; `data` is copied. */
-int pbc_plan_add_made(struct pbc_plan *p, const char *name, mode_t mode, int64_t mtime,
-                      const void *data, size_t len, struct pbc_error *err);
-
 int pbc_plan_add_root(struct pbc_plan *p, const char *dir, const char *name, struct pbc_error *err);
 
 /* The item gets other contents; `data` is malloced and taken over. */

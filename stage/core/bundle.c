@@ -251,8 +251,8 @@ char *pbc_bundle_word(const struct pbc_bundle *b)
     return word;
 }
 
-char *pbc_bundles_format_some(const struct pbc_bundles *list, size_t from, size_t count,
-                              struct pbc_error *err)
+char *pbc_bundles_format(const struct pbc_bundles *list, size_t from, size_t count,
+                         struct pbc_error *err)
 {
     char *text = NULL;
     size_t len;
@@ -281,11 +281,6 @@ char *pbc_bundles_format_some(const struct pbc_bundles *list, size_t from, size_
         pbc_fail(err, PBC_EXIT_FAILED, "no memory for the list of bundles");
     free(text);
     return NULL;
-}
-
-char *pbc_bundles_format(const struct pbc_bundles *list, struct pbc_error *err)
-{
-    return pbc_bundles_format_some(list, 0, list->count, err);
 }
 
 void pbc_bundles_prefix_id(const struct pbc_bundles *list, size_t count,

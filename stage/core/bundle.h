@@ -87,13 +87,11 @@ int pbc_bundle_unchanged(const struct pbc_bundle *b, int fd, struct pbc_error *e
 /* The same for a directory, which is walked again. */
 int pbc_bundle_same_dir(const struct pbc_bundle *b, struct pbc_error *err);
 
-/* Write the absolute paths, and names where bundles have one, as LIST to a string that the caller
- * frees. NULL without memory, or when a resolved path has a comma (err says so). */
-char *pbc_bundles_format(const struct pbc_bundles *list, struct pbc_error *err);
-
-/* The same for some of them; "" for none. */
-char *pbc_bundles_format_some(const struct pbc_bundles *list, size_t from, size_t count,
-                              struct pbc_error *err);
+/* Write the absolute paths of `count` bundles, and names where they have one, as LIST to a string
+ * that the caller frees; "" for none. NULL without memory, or when a resolved path has a comma (err
+ * says so). */
+char *pbc_bundles_format(const struct pbc_bundles *list, size_t from, size_t count,
+                         struct pbc_error *err);
 
 /* The element of a LIST that means the bundle, malloced. NULL without memory. */
 char *pbc_bundle_word(const struct pbc_bundle *b);

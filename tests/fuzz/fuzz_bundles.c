@@ -18,10 +18,10 @@ static void list(const char *text)
         return;
     }
     CLAIM(list.count >= 1 && list.count <= PBC_BUNDLES_MAX);
-    back = pbc_bundles_format(&list, &err);
+    back = pbc_bundles_format(&list, 0, list.count, &err);
     CLAIM(back != NULL && strlen(back) <= strlen(text)); /* a '/' behind a part is dropped */
     CLAIM(pbc_bundles_parse(back, &again, &err) == 0);
-    twice = pbc_bundles_format(&again, &err);
+    twice = pbc_bundles_format(&again, 0, again.count, &err);
     CLAIM(twice != NULL && strcmp(back, twice) == 0);
     pbc_bundles_id(&list, id);
     pbc_bundles_id(&again, id2);

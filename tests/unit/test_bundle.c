@@ -258,7 +258,7 @@ static void format_gives_the_list_back(void **state)
 
     (void)state;
     assert_int_equal(pbc_bundles_parse("/a,/b/c,/d", &list, &err), 0);
-    text = pbc_bundles_format(&list, &err);
+    text = pbc_bundles_format(&list, 0, list.count, &err);
     assert_string_equal(text, "/a,/b/c,/d");
     free(text);
     pbc_bundles_free(&list);
@@ -271,7 +271,7 @@ static void a_resolved_path_with_a_comma_cannot_be_in_a_list(void **state)
     make_file(in(*state, "a,b.tar"), zstd, sizeof(zstd));
     assert_int_equal(symlink("a,b.tar", path), 0);
     assert_int_equal(probe(path), 0);
-    assert_null(pbc_bundles_format(&list, &err));
+    assert_null(pbc_bundles_format(&list, 0, list.count, &err));
     assert_error(&err, PBC_EXIT_REFUSED, "a,b.tar", "comma");
     pbc_bundles_free(&list);
 }

@@ -152,7 +152,7 @@ static void elements_of_a_list(void **state)
     assert_string_equal(list.item[0].parts, "sub:a");
     assert_int_equal(pbc_bundles_probe(&list, &err), 0);
     assert_int_equal(list.item[0].size, 5);
-    back = pbc_bundles_format(&list, &err);
+    back = pbc_bundles_format(&list, 0, list.count, &err);
     assert_string_equal(back, text);
     free(back);
     assert_int_equal(pbc_bundle_same_dir(&list.item[0], &err), 0);

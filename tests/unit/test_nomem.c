@@ -85,7 +85,7 @@ static int bundles(void)
         return -1;
     }
     if (pbc_bundles_probe(&list, &err) == 0) {
-        again = pbc_bundles_format(&list, &err);
+        again = pbc_bundles_format(&list, 0, list.count, &err);
         rc = again != NULL ? 0 : -1;
         free(again);
     }

@@ -53,7 +53,7 @@ static void becomes(const char *text, const char *want)
 
     if (resolve(text) < 0)
         fail_msg("%s: %s", text, err.text);
-    got = pbc_bundles_format(&list, &err);
+    got = pbc_bundles_format(&list, 0, list.count, &err);
     assert_string_equal(got, want);
     free(got);
 }

@@ -46,7 +46,7 @@ int pbc_launch(const struct pbc_launch *l, struct pbc_error *err)
     strcpy(step.first, l->bundles->item[0].path);
     strcpy(step.digest, l->bundles->item[0].digest);
     step.bundles = l->bundles->count;
-    list = pbc_bundles_format(l->bundles, err);
+    list = pbc_bundles_format(l->bundles, 0, l->bundles->count, err);
     snprintf(step.list, sizeof(step.list), "%s", list);
     free(list);
     strcpy(step.conf, l->slurm_conf != NULL ? l->slurm_conf : "");
