@@ -21,7 +21,9 @@ char *pbc_catalog_text(const char *path, size_t *ret_len, struct pbc_error *err)
     if (text == NULL) {
         pbc_fail(err, PBC_EXIT_FAILED, "no memory for the catalogue");
     } else if (fd < 0) {
-        pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot open %s", path);
+        pbc_fail_errno(err, PBC_EXIT_FAILED,
+                       "cannot open the catalogue %s (-f FILE or PBCAST_CATALOG names another)",
+                       path);
     } else {
         n = pbc_io_read(fd, text, PBC_CATALOG_MAX + 1);
         if (n < 0)

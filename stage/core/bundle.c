@@ -109,7 +109,8 @@ static int probe_open(int fd, struct pbc_bundle *b, struct pbc_error *err)
         return pbc_fail_errno(err, PBC_EXIT_REFUSED, "cannot look at bundle %s", b->path);
     if (S_ISDIR(st.st_mode))
         return pbc_fail(err, PBC_EXIT_REFUSED,
-                        "bundle %s is a directory; bundles are archives: make one with tar",
+                        "bundle %s is a directory; bundles are archives: make one with 'pbcast "
+                        "bundle', or let --pbcast-mirror pack it on the fly",
                         b->path);
     if (!S_ISREG(st.st_mode))
         return pbc_fail(err, PBC_EXIT_REFUSED,
@@ -124,7 +125,7 @@ static int probe_open(int fd, struct pbc_bundle *b, struct pbc_error *err)
     if (b->format == PBC_FORMAT_UNKNOWN)
         return pbc_fail(err, PBC_EXIT_REFUSED,
                         "bundle %s is not an archive that pbcast knows (gzip, bzip2, xz, zstd, "
-                        "lz4, tar): make one with tar",
+                        "lz4, tar): make one with 'pbcast bundle' or tar",
                         b->path);
     set_identity(b, &st);
     return 0;
@@ -164,7 +165,14 @@ static int take_real_path(struct pbc_bundle *b, struct pbc_error *err)
     char *real = realpath(b->path, NULL);
 
     if (real == NULL)
-        return pbc_fail_errno(err, PBC_EXIT_REFUSED, "cannot resolve the path of bundle %s",
+        return pbc_fail_errno(err, PBC_EXIT_REFUSED,
+                              b->kind == PBC_BUNDLE_USERBASE
+                                  ? "cannot find the user base %s (has 'pip install --user' put "
+                                    "something there?)"
+                              : b->kind == PBC_BUNDLE_MIRROR
+                                  ? "cannot find the directory %s (is the path right on this "
+                                    "machine?)"
+                                  : "cannot resolve the path of bundle %s",
                               b->path);
     if (strlen(real) >= PBC_PATH_MAX || pbc_text_has_control(real, strlen(real))) {
         free(real);

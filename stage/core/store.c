@@ -119,6 +119,13 @@ static int open_parent(const char *store, char leaf[NAME_MAX + 1], struct pbc_er
         memcpy(path, store, (size_t)(p + len - store));
         path[p + len - store] = '\0';
         child = openat(fd, leaf, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (child < 0 && errno == ENOENT) {
+            pbc_fail_errno(err, PBC_EXIT_FAILED,
+                           "cannot open %s, in which the store is to lie (make it on each node, or "
+                           "correct store=)",
+                           path);
+            break;
+        }
         if (child < 0) {
             refuse_open(fd, leaf, path, err);
             break;

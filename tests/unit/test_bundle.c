@@ -164,7 +164,7 @@ static void a_missing_bundle_is_refused(void **state)
 
 static void a_directory_is_refused_with_what_to_do(void **state)
 {
-    refused_bundle(*state, "is a directory; bundles are archives: make one with tar");
+    refused_bundle(*state, "is a directory; bundles are archives: make one with 'pbcast bundle'");
 }
 
 static void an_empty_file_is_refused(void **state)

@@ -306,7 +306,7 @@ static void a_missing_parent_is_named(void **state)
     (void)state;
     use_store_below("missing/x");
     assert_int_equal(make(), -1);
-    assert_error(&err, PBC_EXIT_FAILED, "/missing: No such file");
+    assert_error(&err, PBC_EXIT_FAILED, "/missing, ", "make it", "No such file");
     assert_false(exists("missing"));
 }
 
