@@ -38,7 +38,7 @@ static const struct {
                      0},
     [PBC_OPT_VERBOSE] = {"pbcast-verbose", PBC_VAR_JOB("verbose"), "0-3",
                          "[pbcast] 0 errors only, 1 one summary line (default), 2 phases and "
-                         "progress, 3 each node; also PBCAST_VERBOSE",
+                         "progress, 3 all that the staging step says; also PBCAST_VERBOSE",
                          0},
 };
 
