@@ -204,6 +204,19 @@ int pbc_request_ask(struct pbc_request *r)
     return any;
 }
 
+/* Who has asked for nothing cannot know what the list is that fails. */
+static int blame_default(const struct pbc_request *r, struct pbc_error *err)
+{
+    char text[PBC_ERROR_MAX];
+
+    if (r->ask[PBC_PART_LIST].text != r->site.default_bundle ||
+        r->ask[PBC_PART_USERBASE].text != NULL || r->ask[PBC_PART_MIRROR].text != NULL)
+        return -1;
+    memcpy(text, err->text, sizeof(text));
+    return pbc_fail(err, err->code,
+                    "the site's default_bundle= (--pbcast-bundle=none goes without it): %s", text);
+}
+
 int pbc_request_look(struct pbc_request *r, struct pbc_error *err)
 {
     const char *profile;
@@ -214,7 +227,7 @@ int pbc_request_look(struct pbc_request *r, struct pbc_error *err)
         pbc_wish_env(pbc_option(PBC_OPT_ENV).text, r->in_job ? getenv(PBC_VAR_ENV) : NULL,
                      getenv(PBC_VAR_ENV_TWIN), &profile, err) < 0)
         return -1;
-    return prepare(r, profile, err);
+    return prepare(r, profile, err) < 0 ? blame_default(r, err) : 0;
 }
 
 int pbc_request_look_again(struct pbc_request *r, const char *partition, struct pbc_error *err)

@@ -657,6 +657,21 @@ static int site_hook(int argc)
     return pbc_submit_options(argc, site_words);
 }
 
+static void a_default_that_fails_is_named_as_the_sites(void **state)
+{
+    (void)state;
+    snprintf(catalog_key, sizeof(catalog_key), "stall=20"); /* no catalogue: python is a file */
+    assert_int_equal(site_hook(3), -1);
+    assert_log_lines(1);
+    assert_logged("the site's default_bundle= (--pbcast-bundle=none goes without it): cannot open "
+                  "bundle python");
+    fake_setup(NULL);
+    setenv("PBCAST_BUNDLE", "perl", 1);
+    assert_int_equal(site_hook(3), -1);
+    assert_logged("cannot open bundle perl");
+    assert_null(strstr(fake.log, "default_bundle"));
+}
+
 static void names_of_the_catalogue(void **state)
 {
     const char *path = make_catalog(state);
@@ -771,6 +786,7 @@ int main(void)
         cmocka_unit_test_setup(directories_come_last, setup),
         cmocka_unit_test_setup(directories_that_are_refused, setup),
         cmocka_unit_test_setup(names_of_the_catalogue, setup),
+        cmocka_unit_test_setup(a_default_that_fails_is_named_as_the_sites, setup),
         cmocka_unit_test_setup(the_sites_default, setup),
         cmocka_unit_test_setup(the_option_before_all, setup),
     };
