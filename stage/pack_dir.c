@@ -1,5 +1,6 @@
 #include "pack_dir.h"
 
+#include "dir.h"
 #include "pack.h"
 #include "walk.h"
 
@@ -49,7 +50,8 @@ int pbc_pack_dir(const struct pbc_bundle *b, pbc_source_write *write, void *arg,
     struct pbc_members_figures figures;
     struct pbc_meta meta = {0};
     struct pbc_plan plan;
-    struct pbc_walk w = {.plan = &plan};
+    struct pbc_exclude left_out = {.pattern = PBC_DIR_LEFT_OUT};
+    struct pbc_walk w = {.plan = &plan, .exclude = &left_out, .nexclude = 1};
     int rc;
 
     pbc_plan_init(&plan);

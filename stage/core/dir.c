@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -203,7 +204,8 @@ static int walk(struct look *l, struct pbc_error *err)
             l->depth--;
             continue;
         }
-        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
+        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 ||
+            fnmatch(PBC_DIR_LEFT_OUT, e->d_name, 0) == 0)
             continue;
         len = strlen(e->d_name);
         if (v->len + len + 2 > sizeof(l->name))

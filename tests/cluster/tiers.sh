@@ -287,6 +287,22 @@ test_sbatch_stages_the_directory_and_its_sruns_use_it() {
     expect_rc 0 && expect_count 2 "app from" && nothing_left
 }
 
+# Slurm puts the output of a batch job into the directory where it was submitted: it grows with each
+# line, and while sruns side by side pack that directory.
+test_the_output_of_the_job_in_a_mirrored_directory_is_no_part_of_it() {
+    set_up
+    app
+    # shellcheck disable=SC2016
+    script 'srun --pbcast-mirror=. hello
+for i in 1 2 3; do srun --overlap --mem=0 --pbcast-mirror=. sh -c "hello; ls \$PBCAST_ROOT" & done
+while [[ -n $(jobs -r) ]]; do echo line; sleep 0.02; done; wait'
+    out=$(as_user bash -c "cd $udir/app && sbatch --wait -N4 $script" 2>&1)
+    rc=$?
+    out+=$'\n'$(cat "$dir"/app/slurm-*.out)
+    expect_rc 0 && expect_count 16 "app from" && expect_count 1 "pbcast: staged" && expect_count 12 main.py &&
+        expect_no slurm- && nothing_left
+}
+
 # Nothing is written beside it, nor to another place of the shared file system; n1 alone reads it.
 test_a_directory_is_packed_without_a_file() {
     local before after node

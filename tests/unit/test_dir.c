@@ -97,6 +97,19 @@ static void each_change_is_seen(void **state)
     }
 }
 
+static void the_output_of_a_job_is_no_part_of_it_unless_named(void **state)
+{
+    struct pbc_dir_sum before = sum_of(NULL);
+
+    (void)state;
+    make_file(in(top, "slurm-12.out"), "line", 4);
+    make_file(in(top, "sub/slurm-12_7.out"), "line", 4);
+    assert_true(same(before, sum_of(NULL)));
+    assert_int_equal(sum_of("slurm-12.out").bytes, 4);
+    make_file(in(top, "slurm-notes.out"), "line", 4);
+    assert_int_equal(sum_of(NULL).files, before.files + 1);
+}
+
 static void too_much_names_the_largest_parts(void **state)
 {
     struct pbc_dir_sum sum;
@@ -209,6 +222,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(what_is_in_it, setup),
         cmocka_unit_test_setup(each_change_is_seen, setup),
+        cmocka_unit_test_setup(the_output_of_a_job_is_no_part_of_it_unless_named, setup),
         cmocka_unit_test_setup(too_much_names_the_largest_parts, setup),
         cmocka_unit_test_setup(what_no_bundle_can_have_is_refused, setup),
         cmocka_unit_test_setup(elements_of_a_list, setup),
