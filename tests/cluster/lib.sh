@@ -53,6 +53,15 @@ capture() {
     out=$(bounded run "$@" 2>&1 </dev/null)
     rc=$?
 }
+# capture_said SRUN-ARG...: of an srun whose tasks say thousands of lines to stderr. They go to files:
+# srun of Slurm 22.05 sometimes loses what is on its way when a task ends, and kills the step for it
+# ("io error with slurmstepd").
+capture_said() {
+    local said=$SHARED/home/alice/said
+    rm -f "$said".*
+    capture srun --error="$USER_HOME/said.%t" "$@"
+    out+=$'\n'$(cat "$said".*)
+}
 script() { # script TEXT: a batch script of the user, its path in $script
     script=$USER_HOME/job-$RANDOM$RANDOM.sh
     printf '#!/bin/bash\n%s\n' "$1" >"$SHARED/home/alice/${script##*/}"

@@ -90,7 +90,7 @@ test_table_1_of_the_paper_is_set_and_the_user_s_own_variables_purged() {
 
 test_compiled_modules_stay_valid() {
     bundles || return
-    capture srun -N2 --pbcast-bundle="$tier1" python -v -c 'import numpy, scipy.linalg, json, decimal'
+    capture_said -N2 --pbcast-bundle="$tier1" python -v -c 'import numpy, scipy.linalg, json, decimal'
     expect_rc 0 || return
     (($(grep -c 'matches .*\.py' <<<"$out") > 100)) || fail "python -v says nothing of compiled modules" || return
     out=$(grep -E '# wrote|could not create|bytecode is stale' <<<"$out")

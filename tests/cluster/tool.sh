@@ -39,7 +39,7 @@ test_bundle_prefix_of_a_python_with_scipy_runs_on_4_nodes() {
     made pbcast bundle prefix "$prefix" --python /usr/bin/python3 -o "$SHARED/python.tar.zst" || return
     made pbcast inspect -q "$SHARED/python.tar.zst" && expect_out "profile    python" || return
     mv "$prefix" "$prefix.hidden"
-    capture srun -N4 --pbcast-bundle=/shared/python.tar.zst python -v -c 'import scipy.linalg; print("imported", scipy.__file__)'
+    capture_said -N4 --pbcast-bundle=/shared/python.tar.zst python -v -c 'import scipy.linalg; print("imported", scipy.__file__)'
     mv "$prefix.hidden" "$prefix"
     expect_rc 0 && expect_count 4 "imported $STORE/" || return
     (($(grep -c 'matches .*\.py' <<<"$out") > 400)) || fail "compiled modules are not used" || return
@@ -66,7 +66,7 @@ test_bundle_venv_runs_without_the_python_that_it_was_made_with() {
     expect_rc 0 && expect_count 4 "in $STORE/" && expect_no " /usr/" || return
     capture srun -N4 --pbcast-bundle="$udir/v.tar.zst" script
     expect_rc 0 && expect_count 4 "script of the environment" || return
-    capture env PYTHONVERBOSE=1 srun -N4 --pbcast-bundle="$udir/v.tar.zst" script
+    capture_said -N4 --export=ALL,PYTHONVERBOSE=1 --pbcast-bundle="$udir/v.tar.zst" script
     expect_rc 0 && expect_compiled mine && nothing_left
 }
 
@@ -134,7 +134,7 @@ EOF
     made pbcast bundle system-libs -q -o "$dir/libs.tar.zst" -- /usr/bin/python3 -c 'import ssl' || return
     capture srun -N4 --pbcast-bundle="/shared/python.tar.zst,$udir/pip.tar.zst,$udir/libs.tar.zst" hello
     expect_rc 0 && expect_count 4 "the package says hello" || return
-    capture env PYTHONVERBOSE=1 srun -N4 --pbcast-bundle="/shared/python.tar.zst,$udir/pip.tar.zst,$udir/libs.tar.zst" hello
+    capture_said -N4 --export=ALL,PYTHONVERBOSE=1 --pbcast-bundle="/shared/python.tar.zst,$udir/pip.tar.zst,$udir/libs.tar.zst" hello
     expect_rc 0 && expect_compiled pbcmod || return
     # shellcheck disable=SC2016
     capture srun -N4 --pbcast-bundle="/shared/python.tar.zst,$udir/pip.tar.zst,$udir/libs.tar.zst" sh -c 'ls $PBCAST_ROOT/lib/libssl.so.3'
