@@ -1,5 +1,7 @@
 #include "output.h"
 
+#include "text.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -139,10 +141,9 @@ static void take_line(struct pbc_output *o)
 {
     const char *text;
 
-    for (size_t i = 0; i < o->len; i++) {
-        if ((unsigned char)o->line[i] < 0x20 || o->line[i] == 0x7f)
-            o->line[i] = o->line[i] == '\t' ? ' ' : '?';
-    }
+    for (char *tab = o->line; (tab = memchr(tab, '\t', o->len - (size_t)(tab - o->line))) != NULL;)
+        *tab = ' ';
+    pbc_text_plain(o->line, o->len);
     o->line[o->len] = '\0';
     o->len = 0;
 

@@ -1,6 +1,7 @@
 /* pbcast convert */
 #include "command.h"
 #include "convert.h"
+#include "path.h"
 #include "site.h"
 #include "stop.h"
 
@@ -66,6 +67,8 @@ int pbc_cmd_convert(int argc, char *argv[])
     }
     if (argc - optind != 2)
         return pbc_complain_usage("convert", "give an archive and the bundle to make");
+    if (!pbc_path_ends(argv[optind + 1], ".tar.zst") && !pbc_path_ends(argv[optind + 1], ".tzst"))
+        return pbc_complain_usage("convert", "the bundle's name ends in .tar.zst");
     pbc_stop_catch();
     progress = pbc_progress_new(quiet);
     c = pbc_convert(argv[optind], argv[optind + 1], (int)level, progress, &made, &err);

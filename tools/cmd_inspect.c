@@ -3,6 +3,7 @@
 #include "relocate.h"
 #include "scan.h"
 #include "stop.h"
+#include "text.h"
 #include "unpack_pipe.h"
 
 #include <getopt.h>
@@ -120,10 +121,14 @@ static const char *kind_name(enum pbc_env_kind kind)
 /* Names may hold what a terminal obeys. */
 static void print_plain(const char *text, size_t len)
 {
-    for (size_t i = 0; i < len; i++) {
-        unsigned char c = (unsigned char)text[i];
+    char plain[256];
 
-        putchar(c < 0x20 || c == 0x7f ? '?' : c);
+    for (size_t n; len > 0; text += n, len -= n) {
+        n = len < sizeof(plain) ? len : sizeof(plain);
+        n -= n < len && (unsigned char)text[n - 1] == 0xc2; /* with what follows */
+        memcpy(plain, text, n);
+        pbc_text_plain(plain, n);
+        fwrite(plain, 1, n, stdout);
     }
 }
 

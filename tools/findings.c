@@ -1,5 +1,7 @@
 #include "findings.h"
 
+#include "text.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -93,10 +95,7 @@ int pbc_finding(struct pbc_findings *f, enum pbc_finding kind, struct pbc_error 
     va_start(ap, fmt);
     vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
-    for (char *p = text; *p != '\0'; p++) {
-        if ((unsigned char)*p < 0x20 || *p == 0x7f)
-            *p = '?';
-    }
+    pbc_text_plain(text, strlen(text));
     more = reallocarray(f->of[kind].place, f->of[kind].kept + 1, sizeof(*more));
     if (more == NULL)
         return pbc_fail(err, PBC_EXIT_FAILED, "no memory for findings");

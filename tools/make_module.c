@@ -248,17 +248,22 @@ static int make_one(const struct modules *k, size_t index, const char *output,
 static int make_all(const struct modules *k, struct pbc_error *err)
 {
     char *made[PREFIXES_MAX] = {0};
+    bool was_there[PREFIXES_MAX];
     int rc = 0;
 
     for (size_t i = 0; i < k->count && rc == 0; i++) {
         made[i] = output_of(k, i);
-        if (made[i] == NULL)
+        if (made[i] == NULL) {
             rc = pbc_fail(err, PBC_EXIT_FAILED, "no memory");
-        else
+        } else {
+            was_there[i] = access(made[i], F_OK) == 0;
             rc = make_one(k, i, made[i], err);
-        /* All or none. */
-        for (size_t j = 0; rc != 0 && j < i; j++)
-            unlink(made[j]);
+        }
+        /* Nothing new stays; what took the place of an older bundle is better than none. */
+        for (size_t j = 0; rc != 0 && j < i; j++) {
+            if (!was_there[j])
+                unlink(made[j]);
+        }
     }
     for (size_t i = 0; i < k->count; i++)
         free(made[i]);

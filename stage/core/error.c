@@ -1,5 +1,7 @@
 #include "error.h"
 
+#include "text.h"
+
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -21,10 +23,7 @@ static void fill(struct pbc_error *err, enum pbc_exit code, int sys, const char 
         snprintf(err->text + n, sizeof(err->text) - (size_t)n, ": %s",
                  strerror_r(sys, words, sizeof(words)));
     }
-    for (char *p = err->text; *p != '\0'; p++) {
-        if ((unsigned char)*p < 0x20 || *p == 0x7f)
-            *p = '?';
-    }
+    pbc_text_plain(err->text, strlen(err->text));
 }
 
 int pbc_fail(struct pbc_error *err, enum pbc_exit code, const char *fmt, ...)

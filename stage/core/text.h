@@ -17,6 +17,20 @@ static inline bool pbc_text_has_control(const char *text, size_t len)
     return false;
 }
 
+/* What a terminal would obey becomes '?': control characters of ASCII, and those of ISO 6429 (C1)
+ * as UTF-8 has them. */
+static inline void pbc_text_plain(char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)text[i];
+
+        if (i > 0 && c >= 0x80 && c < 0xa0 && (unsigned char)text[i - 1] == 0xc2)
+            text[i - 1] = text[i] = '?';
+        else if (c < 0x20 || c == 0x7f)
+            text[i] = '?';
+    }
+}
+
 /* A decimal number of `len` digits and nothing else. -1 for anything else, overflow included. */
 static inline int pbc_text_u64(const char *text, size_t len, uint64_t *ret)
 {

@@ -44,6 +44,7 @@ mistaken() {
     mistaken check a --capacity much
     mistaken convert a
     mistaken convert a b.tar.zst -l 77
+    mistaken convert a b.tar.gz
     mistaken catalog
     mistaken catalog nosuch
     mistaken catalog add x

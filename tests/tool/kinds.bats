@@ -377,6 +377,12 @@ EOF
     pbcast bundle module a c -o b.tar.zst
     refused "is a link to nothing"
     left_nothing b.
+    # what was there before is not lost
+    echo old >b.1.tar.zst
+    pbcast bundle module a c -o b.tar.zst
+    refused "is a link to nothing"
+    conf b.1.tar.zst | grep -x "origin=$PWD/sw/a b"
+    [[ $(ls -A) != *b.2* ]]
 }
 
 @test "module: only what a list did not have before, whatever its order is now" {

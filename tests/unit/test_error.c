@@ -40,6 +40,10 @@ static void control_characters_become_question_marks(void **state)
     (void)state;
     pbc_fail(&err, PBC_EXIT_FAILED, "%s", "a\nb\033[31mc\177\x80");
     assert_string_equal(err.text, "a?b?[31mc?\x80");
+    pbc_fail(&err, PBC_EXIT_FAILED, "%s",
+             "\xc3\xa9\xc2\xa0\xc2\x9b"
+             "31m\xc2\x80");
+    assert_string_equal(err.text, "\xc3\xa9\xc2\xa0??31m??");
 }
 
 static void a_long_text_is_cut(void **state)
