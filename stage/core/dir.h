@@ -23,9 +23,9 @@ struct pbc_dir_sum {
 };
 
 /* Walk the directory `dir`, or its `parts` (relative names with ':' between them; NULL: all), but
- * for PBC_DIR_LEFT_OUT. Follows no link. Refused (PBC_EXIT_REFUSED): what is not there or cannot be read, more than `max`
- * bytes (0: no limit), with the largest parts named, more than PBC_DIR_ENTRIES entries, devices,
- * fifos, sockets, absolute links out of `dir`. */
+ * for PBC_DIR_LEFT_OUT. Follows no link. Refused (PBC_EXIT_REFUSED): what is not there or cannot be
+ * read, more than `max` bytes (0: no limit), with the largest parts named, more than
+ * PBC_DIR_ENTRIES entries, devices, fifos, sockets, absolute links out of `dir`. */
 int pbc_dir_look(const char *dir, const char *parts, uint64_t max, struct pbc_dir_sum *ret,
                  struct pbc_error *err);
 
