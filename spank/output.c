@@ -1,5 +1,6 @@
 #include "output.h"
 
+#include "step_line.h"
 #include "text.h"
 
 #include <errno.h>
@@ -103,31 +104,6 @@ static const char *hook_error(const char *line)
     return mark + strlen(": error: pbcast: ");
 }
 
-/* Said by slurmstepd, or the dynamic linker, in place of an agent: the last two are the site's. */
-static int is_unstarted(const char *line)
-{
-    static const char *const signs[] = {"execve()", "error while loading shared libraries",
-                                        "TaskProlog failed", "Failed to invoke spank plugin stack"};
-
-    for (size_t i = 0; i < sizeof(signs) / sizeof(signs[0]); i++) {
-        if (strstr(line, signs[i]) != NULL)
-            return 1;
-    }
-    return 0;
-}
-
-/* "srun: error: n7: task 2: Killed": an agent has ended, and not well. */
-static int is_lost(const char *line)
-{
-    const char *mark = strstr(line, ": task");
-
-    if (after(line, "srun: error: ") == NULL || mark == NULL)
-        return 0;
-    mark += strlen(": task");
-    mark += *mark == 's';
-    return *mark == ' ' && after(mark + 1 + strspn(mark + 1, "0123456789,-"), ": ") != NULL;
-}
-
 /* srun's word for a slurmstepd that has failed before it came to its tasks. So it is when a job is
  * requeued while it stages: the steps of the new run have the numbers of the old ones, and where
  * one of those has not ended, because its PMIx still tries to reach others, the new one finds
@@ -167,8 +143,8 @@ static void take_line(struct pbc_output *o)
     } else if ((text = after(o->line, "pbcast: ")) != NULL) {
         show(o, "pbcast: ", text);
     } else {
-        o->unstarted |= is_unstarted(o->line);
-        o->lost |= is_lost(o->line);
+        o->unstarted |= pbc_line_unstarted(o->line);
+        o->lost |= pbc_line_lost(o->line);
         if (is_unlaunched(o->line)) {
             o->unlaunched = 1;
             if (o->why[0] == '\0')

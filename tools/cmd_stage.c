@@ -151,9 +151,9 @@ static void add_launcher(struct words *w, const struct request *q)
     add(w, "%s", l->agent);
 }
 
-/* Its pid, or -1. `quiet`: its output goes nowhere. Standard input and output are `in` and `out`;
- * -1: empty, and ours. */
-static pid_t start(struct words *w, int quiet, int in, int out, struct pbc_error *err)
+/* Its pid, or -1. `quiet`: its output goes nowhere. Its standard streams are those of `fd`; -1:
+ * empty, and ours. */
+static pid_t start(struct words *w, int quiet, const int fd[3], struct pbc_error *err)
 {
     posix_spawn_file_actions_t actions;
     pid_t pid = -1;
@@ -163,12 +163,12 @@ static pid_t start(struct words *w, int quiet, int in, int out, struct pbc_error
         return pbc_fail(err, PBC_EXIT_FAILED, "no memory");
     posix_spawn_file_actions_init(&actions);
     /* A launcher would take the rest of the script's input. */
-    if (in < 0)
+    if (fd[0] < 0)
         posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
-    else
-        posix_spawn_file_actions_adddup2(&actions, in, 0);
-    if (out >= 0)
-        posix_spawn_file_actions_adddup2(&actions, out, 1);
+    for (int i = 0; i < 3; i++) {
+        if (fd[i] >= 0)
+            posix_spawn_file_actions_adddup2(&actions, fd[i], i);
+    }
     if (quiet) {
         posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
         posix_spawn_file_actions_adddup2(&actions, 1, 2);
@@ -179,6 +179,12 @@ static pid_t start(struct words *w, int quiet, int in, int out, struct pbc_error
         return pid;
     errno = rc;
     return pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot start %s", w->word[0]);
+}
+
+static void close_fd(int fd)
+{
+    if (fd >= 0)
+        close(fd);
 }
 
 static int wait_for(pid_t pid)
@@ -192,26 +198,51 @@ static int wait_for(pid_t pid)
     return status;
 }
 
+static const int ours[3] = {-1, -1, -1};
+
+/* The same for agents that wait for each other. */
+static int run_held(struct words *w, const struct request *q, struct pbc_error *err)
+{
+    int in[2] = {-1, -1}, out[2] = {-1, -1}, said[2] = {-1, -1};
+    int status = -1;
+    bool vain = false;
+    pid_t pid = -1;
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, in) != 0 || pipe2(out, O_CLOEXEC) != 0 ||
+        pipe2(said, O_CLOEXEC) != 0)
+        pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot make a pipe");
+    else
+        pid = start(w, 0, (int[]){in[1], out[1], said[1]}, err);
+    close_fd(in[1]);
+    close_fd(out[1]);
+    close_fd(said[1]);
+    if (pid < 0) {
+        close_fd(in[0]);
+        close_fd(out[0]);
+        close_fd(said[0]);
+        return -1;
+    }
+    status = pbc_held_wait(pid, q->nodes, in[0], out[0], said[0], &vain);
+    if (status >= 0 && vain)
+        return pbc_fail(err, PBC_EXIT_FAILED,
+                        "an agent could not start, or ended before all were here: the lines above "
+                        "say where and why");
+    return status >= 0 ? status
+                       : pbc_fail_errno(err, PBC_EXIT_FAILED, "waiting for the staging step");
+}
+
 /* Their launcher's waitpid status, or -1. */
 static int run_agents(struct words *w, const struct request *q, struct pbc_error *err)
 {
-    int in[2] = {-1, -1}, out[2] = {-1, -1};
     int status;
     pid_t pid;
 
-    if (holds(q) &&
-        (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, in) != 0 || pipe2(out, O_CLOEXEC) != 0))
-        return pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot make a pipe");
-    pid = start(w, 0, in[1], out[1], err);
+    if (holds(q))
+        return run_held(w, q, err);
+    pid = start(w, 0, ours, err);
     if (pid < 0)
         return -1;
-    if (!holds(q)) {
-        status = wait_for(pid);
-    } else {
-        close(in[1]);
-        close(out[1]);
-        status = pbc_held_wait(pid, q->nodes, in[0], out[0]);
-    }
+    status = wait_for(pid);
     return status >= 0 ? status
                        : pbc_fail_errno(err, PBC_EXIT_FAILED, "waiting for the staging step");
 }
@@ -264,7 +295,7 @@ static int keep_watch(const struct request *q, struct pbc_error *err)
     add(&w, "%s", q->self);
     add(&w, "stage");
     add(&w, "--watch");
-    pid = start(&w, 1, -1, -1, err);
+    pid = start(&w, 1, ours, err);
     forget(&w);
     return pid < 0 ? -1 : 0;
 }

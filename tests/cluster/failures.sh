@@ -269,6 +269,16 @@ test_an_agent_that_is_missing_on_one_node() {
     expect_failure && expect_no_line ran && expect_out "execve()" && ((SECONDS < 40)) && nothing_left
 }
 
+test_pbcast_stage_does_not_wait_for_an_agent_that_is_missing() {
+    simple_bundle missing
+    cluster exec n3 mount --bind /dev/null "$PREFIX/bin/pbcast-stage"
+    script "SECONDS=0; $PREFIX/bin/pbcast stage $bundle; echo status=\$? \$((SECONDS < 30))"
+    batch -N4
+    cluster exec n3 umount "$PREFIX/bin/pbcast-stage"
+    expect_out "execve()" && expect_count 1 "pbcast: error: " && expect_out "an agent could not start" &&
+        expect_out "status=1 1" && no_own_store
+}
+
 test_a_node_s_own_failure_is_told_with_its_reason() {
     simple_bundle inodes
     cluster exec n3 sh -c "mkdir -p $STORE && mount -t tmpfs -o size=100m,mode=755,nr_inodes=2 tmpfs $STORE"

@@ -1,0 +1,31 @@
+#include "step_line.h"
+
+#include <stddef.h>
+#include <string.h>
+
+bool pbc_line_unstarted(const char *line)
+{
+    /* The last two are the site's. */
+    static const char *const signs[] = {"execve()", "error while loading shared libraries",
+                                        "TaskProlog failed", "Failed to invoke spank plugin stack"};
+
+    for (size_t i = 0; i < sizeof(signs) / sizeof(signs[0]); i++) {
+        if (strstr(line, signs[i]) != NULL)
+            return true;
+    }
+    return false;
+}
+
+bool pbc_line_lost(const char *line)
+{
+    static const char begin[] = "srun: error: ";
+    const char *mark = strstr(line, ": task");
+
+    if (strncmp(line, begin, strlen(begin)) != 0 || mark == NULL)
+        return false;
+    mark += strlen(": task");
+    mark += *mark == 's';
+    if (*mark++ != ' ')
+        return false;
+    return strncmp(mark + strspn(mark, "0123456789,-"), ": ", 2) == 0;
+}
