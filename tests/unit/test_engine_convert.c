@@ -69,9 +69,10 @@ static void the_same_archive_gives_the_same_bytes(void **state)
           "zstd -q made.tar && gzip -k made.tar && xz -0k made.tar && bzip2 -k made.tar && "
           "lz4 -q made.tar made.tar.lz4 2>/dev/null; "
           "for f in made.tar made.tar.zst made.tar.gz made.tar.xz made.tar.bz2; do " PBC_TOOL
-          " convert -q $f of-$f && cmp of-made.tar of-$f || exit 1; done; "
+          " convert -q $f of-$f.tar.zst && cmp of-made.tar.tar.zst of-$f.tar.zst || exit 1; done; "
           /* and of itself itself */
-          PBC_TOOL " convert -q of-made.tar again && cmp of-made.tar again");
+          PBC_TOOL
+          " convert -q of-made.tar.tar.zst again.tzst && cmp of-made.tar.tar.zst again.tzst");
 }
 
 static void directories_and_links_come_first_and_hard_links_last(void **state)
@@ -261,21 +262,23 @@ static void exit_codes_are_those_of_the_agent(void **state)
     struct unpacking *p = *state;
 
     shell(p->dir, "mkdir s && echo 1 >s/f && tar -C s -cf ok.tar f && echo no >bad && "
-                  "mkdir a-directory && touch keep && cp ok.tar dest");
-    assert_int_equal(run(p, PBC_TOOL " convert ok.tar new"), 0);
+                  "mkdir a-directory.tar.zst && touch keep && cp ok.tar dest.tar.zst");
+    assert_int_equal(run(p, PBC_TOOL " convert ok.tar new.tar.zst"), 0);
     assert_int_equal(run(p, PBC_TOOL " convert -l 19 ok.tar ok.tar.zst && test ! -s err"), 0);
     assert_int_equal(run(p, PBC_TOOL " convert --help | grep -q usage:"), 0);
     assert_int_equal(run(p, PBC_TOOL " --version"), 0);
     assert_int_equal(run(p, PBC_TOOL " convert"), 2);
     assert_int_equal(run(p, PBC_TOOL " convert ok.tar"), 2);
-    assert_int_equal(run(p, PBC_TOOL " convert -l 20 ok.tar x"), 2);
-    assert_int_equal(run(p, PBC_TOOL " convert --nonsense ok.tar x"), 2);
-    assert_int_equal(run(p, PBC_TOOL " convert bad dest"), 3);
-    assert_int_equal(run(p, PBC_TOOL " convert missing dest"), 3);
-    assert_int_equal(run(p, PBC_TOOL " convert ok.tar a-directory"), 3);
-    assert_int_equal(run(p, PBC_TOOL " convert ok.tar no/such/place"), 1);
-    shell(p->dir, "cmp ok.tar dest && test -z \"$(ls | grep -F '.tar.zst.')\" && "
-                  "test $(ls | grep -c a-directory) = 1 && test $(stat -c %a new) = 644");
+    assert_int_equal(run(p, PBC_TOOL " convert -l 20 ok.tar x.tar.zst"), 2);
+    assert_int_equal(run(p, PBC_TOOL " convert --nonsense ok.tar x.tar.zst"), 2);
+    assert_int_equal(run(p, PBC_TOOL " convert ok.tar x.tar.gz"), 2);
+    assert_int_equal(run(p, PBC_TOOL " convert bad dest.tar.zst"), 3);
+    assert_int_equal(run(p, PBC_TOOL " convert missing dest.tar.zst"), 3);
+    assert_int_equal(run(p, PBC_TOOL " convert ok.tar a-directory.tar.zst"), 3);
+    assert_int_equal(run(p, PBC_TOOL " convert ok.tar no/such/place.tar.zst"), 1);
+    shell(p->dir, "test ! -e x.tar.gz && cmp ok.tar dest.tar.zst && test -z \"$(ls | grep -F "
+                  "'.tar.zst.')\" && "
+                  "test $(ls | grep -c a-directory) = 1 && test $(stat -c %a new.tar.zst) = 644");
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, unpacking_setup, unpacking_teardown)
