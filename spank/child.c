@@ -1,5 +1,7 @@
 #include "child.h"
 
+#include "clock.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -24,7 +26,7 @@
  * them. */
 static const struct {
     int signo;
-    int ms;
+    unsigned ms;
 } endings[] = {{SIGINT, 6000}, {SIGTERM, 5000}, {SIGKILL, 5000}};
 #define ENDINGS (sizeof(endings) / sizeof(endings[0]))
 
@@ -44,14 +46,6 @@ static void on_signal(int signo)
     n = write((int)wake_fd, "", 1);
     (void)n;
     errno = saved;
-}
-
-static int64_t now_ms(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
 /* Both are to be none of the three standard descriptors, which the user may have closed. */
@@ -204,16 +198,16 @@ struct wait {
     int out;  /* -1 after its end */
     int wake; /* -1 without caught signals */
     int told;
-    int64_t missed; /* when an agent turned out not to come; 0: never */
+    uint64_t missed; /* when an agent turned out not to come; 0: never */
     sigset_t mask;
     enum pbc_child_end end;
-    int64_t deadline; /* of the run, then of the last signal sent */
-    size_t sent;      /* signals of `endings` */
+    uint64_t deadline; /* of the run, then of the last signal sent */
+    size_t sent;       /* signals of `endings` */
 };
 
 static void next_signal(struct wait *w)
 {
-    w->deadline = now_ms() + endings[w->sent].ms;
+    w->deadline = pbc_now_ms() + endings[w->sent].ms;
     kill(w->pid, endings[w->sent].signo);
     w->sent++;
 }
@@ -260,17 +254,16 @@ static void read_output(struct wait *w)
 static void sleep_a_while(struct wait *w)
 {
     struct pollfd fds[2] = {{.fd = w->out, .events = POLLIN}, {.fd = w->wake, .events = POLLIN}};
-    int64_t ms = w->deadline - now_ms();
+    uint64_t now = pbc_now_ms(), ms = w->deadline > now ? w->deadline - now : 0;
+    /* After the end of the output the child is as good as gone. */
+    uint64_t most = w->out < 0 ? 5 : TICK_MS;
     struct timespec ts;
     char drop[16];
 
-    /* After the end of the output the child is as good as gone. */
-    if (ms > (w->out < 0 ? 5 : TICK_MS))
-        ms = w->out < 0 ? 5 : TICK_MS;
-    if (ms < 0)
-        ms = 0;
-    ts.tv_sec = ms / 1000;
-    ts.tv_nsec = (ms % 1000) * 1000000;
+    if (ms > most)
+        ms = most;
+    ts.tv_sec = (time_t)(ms / 1000);
+    ts.tv_nsec = (long)(ms % 1000) * 1000000;
     if (ppoll(fds, 2, &ts, w->wake >= 0 ? &w->mask : NULL) > 0 && (fds[1].revents & POLLIN)) {
         while (read(w->wake, drop, sizeof(drop)) > 0)
             ;
@@ -288,7 +281,7 @@ static int reap(struct wait *w, int *status)
         *status = 0xff00;
         return 1;
     }
-    if (now_ms() < w->deadline)
+    if (pbc_now_ms() < w->deadline)
         return 0;
     if (w->sent == 0) {
         stop(w, PBC_CHILD_TIMEOUT);
@@ -310,8 +303,8 @@ static int waits_in_vain(struct wait *w)
     if (w->in < 0 || w->told)
         return 0;
     if ((o->unstarted || o->lost) && w->missed == 0)
-        w->missed = now_ms();
-    return o->unlaunched || (w->missed != 0 && now_ms() > w->missed + ERROR_GRACE_MS);
+        w->missed = pbc_now_ms();
+    return o->unlaunched || (w->missed != 0 && pbc_now_ms() > w->missed + ERROR_GRACE_MS);
 }
 
 static void wait_for(struct wait *w, int *status)
@@ -328,8 +321,8 @@ static void wait_for(struct wait *w, int *status)
             stop(w, PBC_CHILD_AGAIN);
         else if (w->sent == 0 && !failed && w->c->output->error[0] != '\0') {
             failed = 1;
-            if (w->deadline > now_ms() + ERROR_GRACE_MS)
-                w->deadline = now_ms() + ERROR_GRACE_MS;
+            if (w->deadline > pbc_now_ms() + ERROR_GRACE_MS)
+                w->deadline = pbc_now_ms() + ERROR_GRACE_MS;
         }
         if (reap(w, status))
             break;
@@ -390,7 +383,7 @@ int pbc_child_run(const struct pbc_child *c, enum pbc_child_end *ret_end, int *r
         catch_signals(old);
     }
 
-    w.deadline = now_ms() + (int64_t)c->seconds * 1000;
+    w.deadline = pbc_now_ms() + (uint64_t)c->seconds * 1000;
     w.pid = start(c, in[1], out[1], err);
     close(out[1]);
     out[1] = -1;

@@ -3,7 +3,6 @@
 
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #define REDIALS   5
 #define REDIAL_MS 200
@@ -11,14 +10,6 @@
 /* Strangers taken in before all else gets its turn: whoever knocks without end must not keep the
  * loop here, and one of ours has some turns for the handshake before he could be pushed out. */
 #define STRANGERS_A_TURN 8
-
-uint64_t pbc_now_ms(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
 
 void pbc_run_fail(struct pbc_run *r, const char *node, const struct pbc_error *err)
 {

@@ -2,6 +2,7 @@
 #ifndef PBC_RUN_STATE_H
 #define PBC_RUN_STATE_H
 
+#include "clock.h"
 #include "conn.h"
 #include "net.h"
 #include "place.h"
@@ -145,8 +146,6 @@ struct pbc_run {
     uint64_t tick;      /* when progress was last looked at */
     uint64_t bytes;     /* of archives, that came by here */
 };
-
-uint64_t pbc_now_ms(void);
 
 /* The run fails, because of `err` on `node`. Only the first time counts. */
 void pbc_run_fail(struct pbc_run *r, const char *node, const struct pbc_error *err);

@@ -1,5 +1,6 @@
 #include "start.h"
 
+#include "clock.h"
 #include "io.h"
 
 #include <errno.h>
@@ -10,14 +11,6 @@
 
 #define TOLD_MS 30000
 #define TICK_MS 200
-
-static uint64_t now_ms(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
 
 static void sleep_until(uint64_t ms)
 {
@@ -32,7 +25,7 @@ void pbc_start_begin(struct pbc_start *s, int hold)
 {
     static const char here[] = "pbcast: here\n";
 
-    *s = (struct pbc_start){.began = now_ms(), .told_by = -1};
+    *s = (struct pbc_start){.began = pbc_now_ms(), .told_by = -1};
     if (hold && pbc_io_write(STDOUT_FILENO, here, sizeof(here) - 1) == 0)
         s->told_by = STDIN_FILENO;
 }
@@ -58,7 +51,7 @@ static int is_told(const struct pbc_start *s)
     size_t got = 0;
     char c;
 
-    while (now_ms() < s->began + TOLD_MS) {
+    while (pbc_now_ms() < s->began + TOLD_MS) {
         if (pbc_start_stopped())
             return -1;
         if (poll(&fd, 1, TICK_MS) <= 0)

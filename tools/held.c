@@ -1,5 +1,6 @@
 #include "held.h"
 
+#include "clock.h"
 #include "step_line.h"
 
 #include <errno.h>
@@ -10,7 +11,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define TICK_MS 100
@@ -29,16 +29,8 @@ struct held {
     unsigned long here;
     int in;
     struct stream out, err;
-    int64_t missed; /* when an agent turned out not to come; 0: never */
+    uint64_t missed; /* when an agent turned out not to come; 0: never */
 };
-
-static int64_t now_ms(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 static void take_line(struct held *h, struct stream *s)
 {
@@ -53,7 +45,7 @@ static void take_line(struct held *h, struct stream *s)
         return;
     }
     if (s == &h->err && h->missed == 0 && (pbc_line_unstarted(s->line) || pbc_line_lost(s->line)))
-        h->missed = now_ms();
+        h->missed = pbc_now_ms();
     fprintf(to, "%s\n", s->line);
     fflush(to);
 }
@@ -105,7 +97,7 @@ int pbc_held_wait(pid_t pid, unsigned long nodes, int in, int out, int err, bool
         while (read_some(&h, &h.out) || read_some(&h, &h.err))
             continue;
         if (rc == 0 && !*ret_vain && h.missed != 0 && h.here < nodes &&
-            now_ms() > h.missed + PBC_HELD_GRACE_MS) {
+            pbc_now_ms() > h.missed + PBC_HELD_GRACE_MS) {
             *ret_vain = true;
             kill(pid, SIGTERM);
         }

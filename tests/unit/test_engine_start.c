@@ -1,22 +1,14 @@
 /* When agents begin to meet. */
 #include "engine_support.h"
 
+#include "clock.h"
 #include "start.h"
 
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
-
-static uint64_t now_ms(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
 
 /* Standard input is what has been written into the result; standard output a file. */
 static int hold(const char *dir, struct pbc_start *s)
@@ -59,7 +51,7 @@ static void told_to_go_they_begin_at_once(void **state)
     s.untold_ms = 100000;
     assert_int_equal(write(fd, "pbcast: go\n", 11), 11);
     assert_int_equal(pbc_start_await(&s), 0);
-    assert_true(now_ms() - s.began < 100000);
+    assert_true(pbc_now_ms() - s.began < 100000);
     close(fd);
 }
 
@@ -75,7 +67,7 @@ static void anything_else_does_not_count(void **state)
         assert_int_equal(write(fd, words[i], strlen(words[i])), strlen(words[i]));
         close(fd);
         assert_int_equal(pbc_start_await(&s), 0);
-        assert_true(now_ms() - s.began >= 200);
+        assert_true(pbc_now_ms() - s.began >= 200);
     }
 }
 
@@ -102,11 +94,11 @@ static void where_nobody_tells_they_wait_for_their_time(void **state)
     close(hold(*state, &s));
     s.untold_ms = 300;
     pbc_start_await(&s);
-    assert_true(now_ms() - s.began >= 300);
+    assert_true(pbc_now_ms() - s.began >= 300);
     pbc_start_begin(&s, 0);
     s.untold_ms = 200;
     pbc_start_await(&s);
-    assert_true(now_ms() - s.began >= 200);
+    assert_true(pbc_now_ms() - s.began >= 200);
 }
 
 static void a_pause_counts_told_or_not(void **state)
@@ -117,7 +109,7 @@ static void a_pause_counts_told_or_not(void **state)
     s.pause_ms = 300;
     assert_int_equal(write(fd, "pbcast: go\n", 11), 11);
     pbc_start_await(&s);
-    assert_true(now_ms() - s.began >= 300);
+    assert_true(pbc_now_ms() - s.began >= 300);
     close(fd);
 }
 

@@ -3,6 +3,7 @@
 #include "port_fake.h"
 
 #include "child.h"
+#include "clock.h"
 #include "launch.h"
 #include "meeting.h"
 
@@ -15,7 +16,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define SET "0123456789abcdef0123456789abcdef"
@@ -109,14 +109,6 @@ static const char *file_text(const char *path)
         close(fd);
     text[n > 0 ? n : 0] = '\0';
     return text;
-}
-
-static int64_t ms(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
 /* ---- words ---- */
@@ -420,13 +412,13 @@ static void an_error_line_and_success_is_success(void **state)
 static void an_error_and_no_end(void **state)
 {
     struct pbc_error err;
-    int64_t began = ms();
+    uint64_t began = pbc_now_ms();
 
     srun_is(state, "trap 'exit 5' INT; echo 'pbcast: error: node n3: lost'\n"
                    "while :; do sleep 0.05; done");
     assert_int_equal(run(state, &err), -1);
     assert_error(&err, PBC_EXIT_PEER, "node n3: lost");
-    assert_true(ms() - began < 15000);
+    assert_true(pbc_now_ms() - began < 15000);
 }
 
 static void death_by_a_signal(void **state)
@@ -472,14 +464,14 @@ static void srun_is_missing(void **state)
 static void again_and_then_success(void **state)
 {
     struct pbc_error err;
-    int64_t began = ms();
+    uint64_t began = pbc_now_ms();
 
     unlink(in(*state, "tries"));
     srun_is(state, "echo \"$@\" >>$dir/tries\n"
                    "[ $(wc -l <$dir/tries) = 2 ] && exit 0\n"
                    "echo 'pbcast: again: node n1: lost'; sleep 30; exit 6");
     assert_int_equal(run(state, &err), 0);
-    assert_true(ms() - began < 10000);
+    assert_true(pbc_now_ms() - began < 10000);
     assert_string_equal(said, "");
     assert_null(strstr(file_text(in(*state, "tries")), "--pause 0 "));
     assert_non_null(strstr(file_text(in(*state, "tries")), "--pause 1000 "));
@@ -530,7 +522,7 @@ static void agents_are_not_told_before(void **state)
 static void an_agent_that_is_not_started_ends_the_wait(void **state)
 {
     struct pbc_error err;
-    int64_t began = ms();
+    uint64_t began = pbc_now_ms();
 
     unlink(in(*state, "tries"));
     srun_is(state,
@@ -544,21 +536,21 @@ static void an_agent_that_is_not_started_ends_the_wait(void **state)
     assert_int_equal(run(state, &err), -1);
     assert_error(&err, PBC_EXIT_FAILED, "failed; what it said stands above");
     assert_non_null(strstr(said, "execve(): no"));
-    assert_true(ms() - began < 50000);
+    assert_true(pbc_now_ms() - began < 50000);
 }
 
 /* Whatever ended it: srun says of every task that it has failed. */
 static void an_agent_that_ends_before_all_are_here_ends_the_wait(void **state)
 {
     struct pbc_error err;
-    int64_t began = ms();
+    uint64_t began = pbc_now_ms();
 
     srun_is(state, "echo 'pbcast: here'; echo 'pbcast: here'\n"
                    "echo 'srun: error: n7: task 2: Out Of Memory' >&2; exec sleep 60");
     assert_int_equal(run(state, &err), -1);
     assert_error(&err, PBC_EXIT_FAILED, "failed; what it said stands above");
     assert_non_null(strstr(said, "n7: task 2: Out Of Memory"));
-    assert_true(ms() - began < 50000);
+    assert_true(pbc_now_ms() - began < 50000);
 }
 
 /* What the others say when we end them is not why. */
@@ -796,11 +788,11 @@ static void ignored_children_are_waited_for(void **state)
 static void who_keeps_the_pipe_does_not_keep_us(void **state)
 {
     struct pbc_error err;
-    int64_t began = ms();
+    uint64_t began = pbc_now_ms();
 
     srun_is(state, "sleep 20 & echo 'pbcast: last words'; exit 0");
     assert_int_equal(run(state, &err), 0);
-    assert_true(ms() - began < 5000);
+    assert_true(pbc_now_ms() - began < 5000);
     assert_string_equal(said, "pbcast: last words\n");
 }
 
@@ -844,7 +836,7 @@ static void interrupted(void **state)
     launch.in_client = 1;
     for (size_t i = 0; i < 4; i++) {
         pid_t me = getpid(), sender;
-        int64_t began = ms();
+        uint64_t began = pbc_now_ms();
         sigset_t set, old;
 
         unlink(in(*state, "up"));
@@ -865,7 +857,7 @@ static void interrupted(void **state)
         assert_int_equal(run(state, &err), -1);
         sigprocmask(SIG_SETMASK, &old, NULL);
         assert_error(&err, PBC_EXIT_FAILED, "interrupted");
-        assert_true(ms() - began < 8000);
+        assert_true(pbc_now_ms() - began < 8000);
         assert_int_equal(access(in(*state, "tidy"), F_OK), 0);
         waitpid(sender, NULL, 0);
     }
@@ -878,14 +870,14 @@ static void out_of_time(void **state)
     struct pbc_child child = {.argv = argv, .envp = argv + 1, .seconds = 1, .output = &out};
     enum pbc_child_end end;
     struct pbc_error err;
-    int64_t began = ms();
+    uint64_t began = pbc_now_ms();
     int status;
 
     srun_is(state, "trap 'exit 9' INT; while :; do /bin/sleep 0.05; done");
     pbc_output_init(&out, 2, 1);
     assert_int_equal(pbc_child_run(&child, &end, &status, &err), 0);
     assert_int_equal(end, PBC_CHILD_TIMEOUT);
-    assert_true(ms() - began >= 1000 && ms() - began < 5000);
+    assert_true(pbc_now_ms() - began >= 1000 && pbc_now_ms() - began < 5000);
     assert_int_equal(WEXITSTATUS(status), 9);
 }
 
@@ -896,13 +888,13 @@ static void stubborn(void **state)
     struct pbc_child child = {.argv = argv, .envp = argv + 1, .seconds = 1, .output = &out};
     enum pbc_child_end end;
     struct pbc_error err;
-    int64_t began = ms();
+    uint64_t began = pbc_now_ms();
     int status;
 
     srun_is(state, "trap '' INT TERM; while :; do /bin/sleep 0.05; done");
     pbc_output_init(&out, 2, 1);
     assert_int_equal(pbc_child_run(&child, &end, &status, &err), 0);
-    assert_true(ms() - began < 60000);
+    assert_true(pbc_now_ms() - began < 60000);
     assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 }
 
