@@ -15,7 +15,7 @@ bool pbc_member_is_own(const char *name)
            (name[strlen(OWN)] == '\0' || name[strlen(OWN)] == '/');
 }
 
-static int is_meta(const char *name, struct pbc_error *err)
+int pbc_member_is_meta(const char *name, struct pbc_error *err)
 {
     struct pbc_name n;
     char plain[PBC_PATH_MAX];
@@ -26,23 +26,14 @@ static int is_meta(const char *name, struct pbc_error *err)
     return strcmp(plain, PBC_META_NAME) == 0;
 }
 
+/* Of one that is admitted. */
 static char *read_text(struct archive *a, struct archive_entry *e, size_t *ret_len,
                        struct pbc_error *err)
 {
     la_int64_t size = archive_entry_size(e);
-    char *text;
+    char *text = malloc((size_t)size + 1);
     la_ssize_t n;
 
-    if (archive_entry_filetype(e) != AE_IFREG || archive_entry_hardlink(e) != NULL) {
-        pbc_fail(err, PBC_EXIT_REFUSED, "member '" PBC_META_NAME "' is not a regular file");
-        return NULL;
-    }
-    if (size < 0 || size > (la_int64_t)PBC_META_MAX) {
-        pbc_fail(err, PBC_EXIT_REFUSED, "member '" PBC_META_NAME "' has more than %u bytes",
-                 PBC_META_MAX);
-        return NULL;
-    }
-    text = malloc((size_t)size + 1);
     if (text == NULL) {
         pbc_fail(err, PBC_EXIT_FAILED, "no memory for " PBC_META_NAME);
         return NULL;
@@ -82,15 +73,15 @@ static int check_root(const struct pbc_unpack *u, const struct pbc_meta *m, stru
 static int take_meta(struct pbc_unpack *u, struct pbc_unpacked *b, struct archive *a,
                      struct archive_entry *e, struct pbc_error *err)
 {
+    bool regular = archive_entry_filetype(e) == AE_IFREG && archive_entry_hardlink(e) == NULL;
     size_t len;
     char *text;
     int rc;
 
-    if (b->has_meta)
-        return pbc_fail(err, PBC_EXIT_REFUSED, "member '" PBC_META_NAME "' comes a second time");
-    if (atomic_load(&b->begun))
-        return pbc_fail(err, PBC_EXIT_REFUSED,
-                        "member '" PBC_META_NAME "' must come before all files and links");
+    /* A size below 0 is as one too large. */
+    if (pbc_meta_admit(b->has_meta, atomic_load(&b->begun), regular,
+                       (uint64_t)archive_entry_size(e), err) != 0)
+        return -1;
     text = read_text(a, e, &len, err);
     if (text == NULL)
         return -1;
@@ -114,7 +105,7 @@ int pbc_member_own(struct pbc_unpack *u, unsigned bundle, struct archive *a,
             atomic_store(begun, 1);
         return 0;
     }
-    rc = is_meta(name, err);
+    rc = pbc_member_is_meta(name, err);
     if (rc < 0)
         return -1;
     if (rc == 1 && take_meta(u, &u->result[bundle], a, e, err) != 0)

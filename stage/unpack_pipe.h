@@ -84,6 +84,10 @@ int pbc_write_member(struct pbc_unpack *u, unsigned bundle, struct pbc_writer *w
 /* Whether the name lies below .pbcast/ in the tree. */
 bool pbc_member_is_own(const char *name);
 
+/* 1 if the name is that of .pbcast/bundle.conf, however it is written; 0 if not; -1 if no member
+ * may have it (beneath.h). */
+int pbc_member_is_meta(const char *name, struct pbc_error *err);
+
 /* 1 if the member is such a one, which is then dealt with; 0 if not; -1. The caller sees to it that
  * none of the bundle's other members is written at the same time as one of these. */
 int pbc_member_own(struct pbc_unpack *u, unsigned bundle, struct archive *a,

@@ -1,6 +1,5 @@
 #include "convert.h"
 
-#include "beneath.h"
 #include "frames.h"
 #include "order.h"
 #include "output.h"
@@ -114,17 +113,6 @@ static enum pbc_order_kind kind_of(struct archive_entry *e)
     return archive_entry_filetype(e) == AE_IFLNK ? PBC_ORDER_SYMLINK : PBC_ORDER_FILE;
 }
 
-static int is_meta(const char *name)
-{
-    char plain[PBC_PATH_MAX];
-    struct pbc_name n;
-
-    if (pbc_name_parse(name, &n, NULL) != 0)
-        return 0;
-    pbc_name_join(&n, n.depth, plain);
-    return strcmp(plain, PBC_META_NAME) == 0;
-}
-
 static int parse_meta(struct maker *m, char *text, size_t size, struct pbc_error *err)
 {
     struct pbc_meta meta;
@@ -153,13 +141,8 @@ static int look_at_meta(struct maker *m, struct archive_entry *e, struct pbc_err
     int rc;
 
     m->late |= m->begun;
-    if (m->metas++ > 0)
-        return pbc_fail(err, PBC_EXIT_REFUSED, "member '" PBC_META_NAME "' comes a second time");
-    if (kind_of(e) != PBC_ORDER_FILE)
-        return pbc_fail(err, PBC_EXIT_REFUSED, "member '" PBC_META_NAME "' is not a regular file");
-    if (size > PBC_META_MAX)
-        return pbc_fail(err, PBC_EXIT_REFUSED, "member '" PBC_META_NAME "' has more than %u bytes",
-                        PBC_META_MAX);
+    if (pbc_meta_admit(m->metas++ > 0, false, kind_of(e) == PBC_ORDER_FILE, size, err) != 0)
+        return -1;
     text = calloc(1, size + 1);
     if (text == NULL)
         return pbc_fail(err, PBC_EXIT_FAILED, "no memory for " PBC_META_NAME);
@@ -189,7 +172,8 @@ static int look(struct maker *m, struct pbc_error *err)
             m->begun |= kind != PBC_ORDER_DIR;
         } else {
             m->own |= kind == PBC_ORDER_FILE;
-            if (is_meta(archive_entry_pathname(e)) && look_at_meta(m, e, &why) != 0)
+            if (pbc_member_is_meta(archive_entry_pathname(e), NULL) == 1 &&
+                look_at_meta(m, e, &why) != 0)
                 return pbc_fail(err, why.code, "%s: %s", m->in, why.text);
         }
         if (pbc_order_add(m->order, kind, archive_entry_pathname(e), archive_entry_hardlink(e),
@@ -255,6 +239,7 @@ static int write_archive(struct maker *m, int in_order, struct pbc_error *err)
 static int convert(struct maker *m, const char *in, const char *out, int level,
                    const char **obstacle, struct pbc_error *err)
 {
+    struct pbc_error why;
     struct pbc_sink sink;
 
     m->reader = pbc_reader_open(in, err);
@@ -266,9 +251,9 @@ static int convert(struct maker *m, const char *in, const char *out, int level,
     if (look(m, err) != 0)
         return -1;
     *obstacle = pbc_order_obstacle(m->order);
-    if (*obstacle != NULL && m->late)
-        return pbc_fail(err, PBC_EXIT_REFUSED,
-                        "%s: member '" PBC_META_NAME "' must come before all files and links", in);
+    /* Else it is written before all others. */
+    if (*obstacle != NULL && pbc_meta_admit(false, m->late, true, 0, &why) != 0)
+        return pbc_fail(err, why.code, "%s: %s", in, why.text);
     m->output = pbc_output_open(out, err);
     if (m->output == NULL)
         return -1;

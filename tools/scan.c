@@ -189,11 +189,6 @@ static int read_file(struct scanning *k, const struct pbc_seen *m, int own, stru
     return rc;
 }
 
-static int refuse(struct pbc_scan *s, const char *why)
-{
-    return pbc_fail(&s->refused, PBC_EXIT_REFUSED, "member '" PBC_META_NAME "' %s", why);
-}
-
 /* What the agent says to the bundle's own members. */
 static void check_own(struct scanning *k, const struct pbc_seen *m)
 {
@@ -201,15 +196,7 @@ static void check_own(struct scanning *k, const struct pbc_seen *m)
 
     if (strcmp(m->name, PBC_META_NAME) != 0 || s->refused.text[0] != '\0')
         return;
-    if (k->metas++ > 0)
-        refuse(s, "comes a second time");
-    else if (k->begun)
-        refuse(s, "must come before all files and links");
-    else if (m->kind != 'f')
-        refuse(s, "is not a regular file");
-    else if (m->size > PBC_META_MAX)
-        pbc_fail(&s->refused, PBC_EXIT_REFUSED, "member '" PBC_META_NAME "' has more than %u bytes",
-                 PBC_META_MAX);
+    (void)pbc_meta_admit(k->metas++ > 0, k->begun, m->kind == 'f', m->size, &s->refused);
 }
 
 static int keep_elf(struct scanning *k, struct pbc_seen *m, struct pbc_error *err)

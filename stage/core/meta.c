@@ -30,6 +30,23 @@ static bool is_member(const char *value)
     return strlen(value) < PBC_PATH_MAX && pbc_text_is_below(value);
 }
 
+/* ---- the member ---- */
+
+int pbc_meta_admit(bool again, bool late, bool regular, uint64_t size, struct pbc_error *err)
+{
+    if (again)
+        return pbc_fail(err, PBC_EXIT_REFUSED, "member '" PBC_META_NAME "' comes a second time");
+    if (late)
+        return pbc_fail(err, PBC_EXIT_REFUSED,
+                        "member '" PBC_META_NAME "' must come before all files and links");
+    if (!regular)
+        return pbc_fail(err, PBC_EXIT_REFUSED, "member '" PBC_META_NAME "' is not a regular file");
+    if (size > PBC_META_MAX)
+        return pbc_fail(err, PBC_EXIT_REFUSED, "member '" PBC_META_NAME "' has more than %u bytes",
+                        PBC_META_MAX);
+    return 0;
+}
+
 /* ---- reading ---- */
 
 /* -1 with errno EINVAL (out of form), EPERM, E2BIG or ENOMEM (variable.h). */

@@ -43,6 +43,12 @@ struct pbc_meta {
     struct pbc_rewrite *rewrite; /* pbc_meta_parse: in the order of strcmp, each path once */
 };
 
+/* Whether the member PBC_META_NAME may come here: 0, or -1 with the first rule against it
+ * (PBC_EXIT_REFUSED). It comes once, not `again`; not `late`, after a file or link that is not
+ * below .pbcast/; as a regular file; of PBC_META_MAX bytes at most. The rules of a node, and of
+ * those who foretell what it will say. */
+int pbc_meta_admit(bool again, bool late, bool regular, uint64_t size, struct pbc_error *err);
+
 /* Parse `len` bytes of text. Refused (PBC_EXIT_REFUSED, line named): another version or none in
  * line 1, a line without '=' or newline, control characters, a key a second time that may come
  * once, values out of form (paths that are absolute or have a "..", variables that no bundle may

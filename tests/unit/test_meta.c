@@ -26,6 +26,33 @@ static void refused(const char *text, const char *word)
     assert_memory_equal(&m, &empty, sizeof(m));
 }
 
+/* The member itself. */
+static void not_admitted(bool again, bool late, bool regular, uint64_t size, const char *words)
+{
+    assert_int_equal(pbc_meta_admit(again, late, regular, size, &err), -1);
+    assert_error(&err, PBC_EXIT_REFUSED, "member '" PBC_META_NAME "'", words);
+}
+
+static void the_member_comes_once_and_early_as_a_file_of_a_bounded_size(void **state)
+{
+    (void)state;
+    assert_int_equal(pbc_meta_admit(false, false, true, 0, &err), 0);
+    assert_int_equal(pbc_meta_admit(false, false, true, PBC_META_MAX, &err), 0);
+    not_admitted(true, false, true, 1, "comes a second time");
+    not_admitted(false, true, true, 1, "must come before all files and links");
+    not_admitted(false, false, false, 0, "is not a regular file");
+    not_admitted(false, false, true, PBC_META_MAX + 1, "has more than 4194304 bytes");
+    not_admitted(false, false, true, (uint64_t)-1, "has more than 4194304 bytes");
+}
+
+static void of_several_rules_against_the_member_the_first_is_told(void **state)
+{
+    (void)state;
+    not_admitted(true, true, false, UINT64_MAX, "comes a second time");
+    not_admitted(false, true, false, UINT64_MAX, "must come before all files and links");
+    not_admitted(false, false, false, UINT64_MAX, "is not a regular file");
+}
+
 static void every_key_is_read(void **state)
 {
     (void)state;
@@ -229,6 +256,8 @@ static void what_could_not_be_read_is_not_written(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_member_comes_once_and_early_as_a_file_of_a_bounded_size),
+        cmocka_unit_test(of_several_rules_against_the_member_the_first_is_told),
         cmocka_unit_test(every_key_is_read),
         cmocka_unit_test(the_version_alone_is_enough),
         cmocka_unit_test(keys_of_a_later_version_are_ignored),
