@@ -13,7 +13,7 @@
 
 extern char **environ;
 
-static void close_fd(int *fd)
+void pbc_close_fd(int *fd)
 {
     if (*fd >= 0)
         close(*fd);
@@ -61,12 +61,12 @@ int pbc_child_start(struct pbc_child *c, char *const argv[], char *const env[], 
         rc = errno;
     if (rc == 0)
         rc = spawn(c, argv, env, flags, in[0], out[1]);
-    close_fd(&in[0]);
-    close_fd(&out[1]);
+    pbc_close_fd(&in[0]);
+    pbc_close_fd(&out[1]);
     if (rc != 0) {
         c->pid = 0;
-        close_fd(&in[1]);
-        close_fd(&out[0]);
+        pbc_close_fd(&in[1]);
+        pbc_close_fd(&out[0]);
         errno = rc;
         return pbc_fail_errno(err, PBC_EXIT_REFUSED, "cannot run %s", argv[0]);
     }
@@ -93,8 +93,8 @@ int pbc_child_wait(struct pbc_child *c, struct pbc_error *err)
 {
     int status;
 
-    close_fd(&c->in);
-    close_fd(&c->out);
+    pbc_close_fd(&c->in);
+    pbc_close_fd(&c->out);
     /* It may have come before the wait; our terminal's signals reach the child by themselves. */
     if (pbc_stop_signal() != 0)
         kill(c->pid, SIGTERM);
@@ -111,8 +111,8 @@ void pbc_child_end(struct pbc_child *c)
 
     if (c->pid == 0)
         return;
-    close_fd(&c->in);
-    close_fd(&c->out);
+    pbc_close_fd(&c->in);
+    pbc_close_fd(&c->out);
     kill(c->pid, SIGTERM);
     (void)reap(c, &status);
 }

@@ -36,6 +36,9 @@ void pbc_child_end(struct pbc_child *c);
 char *pbc_child_output(char *const argv[], char *const env[], size_t max, const char *what,
                        size_t *ret_len, struct pbc_error *err);
 
+/* If there is one; -1 stands for none, and is what it becomes. */
+void pbc_close_fd(int *fd);
+
 /* All bytes, or -1 with errno, which is 0 at an early end. */
 int pbc_read_full(int fd, void *buf, size_t len);
 int pbc_write_full(int fd, const void *buf, size_t len);

@@ -1,5 +1,6 @@
 /* pbcast stage: the agents in one line of a job script, for a Slurm without the plugin. */
 #include "bundle.h"
+#include "child.h"
 #include "command.h"
 #include "held.h"
 #include "launcher.h"
@@ -181,12 +182,6 @@ static pid_t start(struct words *w, int quiet, const int fd[3], struct pbc_error
     return pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot start %s", w->word[0]);
 }
 
-static void close_fd(int fd)
-{
-    if (fd >= 0)
-        close(fd);
-}
-
 static int wait_for(pid_t pid)
 {
     int status;
@@ -213,13 +208,13 @@ static int run_held(struct words *w, const struct request *q, struct pbc_error *
         pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot make a pipe");
     else
         pid = start(w, 0, (int[]){in[1], out[1], said[1]}, err);
-    close_fd(in[1]);
-    close_fd(out[1]);
-    close_fd(said[1]);
+    pbc_close_fd(&in[1]);
+    pbc_close_fd(&out[1]);
+    pbc_close_fd(&said[1]);
     if (pid < 0) {
-        close_fd(in[0]);
-        close_fd(out[0]);
-        close_fd(said[0]);
+        pbc_close_fd(&in[0]);
+        pbc_close_fd(&out[0]);
+        pbc_close_fd(&said[0]);
         return -1;
     }
     status = pbc_held_wait(pid, q->nodes, in[0], out[0], said[0], &vain);
