@@ -140,6 +140,22 @@ put("etc/conda/activate.d/x.sh", b"export X_HOME=$CONDA_PREFIX/x\nexport PATH=\"
 EOF
 }
 
+# One byte behind the prefix is another one than the package had.
+change_library() { # DIR
+    $PYTHON - "$1/lib/libx.so" <<'EOF'
+import sys
+data = open(sys.argv[1], "rb").read()
+at = data.index(b"/lib/data\0") + 12
+open(sys.argv[1], "wb").write(data[:at] + b"x" + data[at + 1:])
+EOF
+}
+
+without_notes_if_quiet() { # DIR
+    pbcast bundle conda "$1" -q -o b.tar.zst
+    done_well
+    says_no "pbcast: note"
+}
+
 @test "conda: files carry the placeholder of their packages again" {
     conda_env env
     pbcast bundle conda env -o b.tar.zst
@@ -164,12 +180,7 @@ EOF
 
 @test "conda: a file that was changed since, or has no room, is told and stays as it is" {
     conda_env env
-    $PYTHON - env/lib/libx.so <<'EOF'
-import sys
-data = open(sys.argv[1], "rb").read()
-at = data.index(b"/lib/data\0") + 12
-open(sys.argv[1], "wb").write(data[:at] + b"x" + data[at + 1:])
-EOF
+    change_library env
     sed -i 's,"_path": "bin/tool","_path": "../../etc/passwd",' env/conda-meta/x-1.0-0.json
     pbcast bundle conda env -o b.tar.zst
     refused "x-1.0-0.json: it names the path '../../etc/passwd'"
@@ -216,18 +227,14 @@ EOF
     done_well
     says "none of the 2 files that packages have marked has the path of the environment"
     says "$PWD/moved: if it was moved"
-    pbcast bundle conda moved -q -o b.tar.zst
-    done_well
-    says_no "pbcast: note"
+    without_notes_if_quiet moved
 }
 
 @test "conda: each note names a file of its own, and there is none with -q" {
     conda_env env
+    change_library env
     $PYTHON - env <<'EOF'
 import json, sys
-data = open(sys.argv[1] + "/lib/libx.so", "rb").read()
-at = data.index(b"/lib/data\0") + 12
-open(sys.argv[1] + "/lib/libx.so", "wb").write(data[:at] + b"x" + data[at + 1:])
 open(sys.argv[1] + "/conda-meta/y-1-0.json", "w").write(json.dumps({"paths_data": {"paths": [
     {"_path": "lib/short", "file_mode": "binary", "prefix_placeholder": "/short"}]}}))
 EOF
@@ -235,9 +242,7 @@ EOF
     done_well
     says "too short to be put right on a node, and keep the path of the environment: 'lib/short'"
     says "changed since they were installed, and keep the path of the environment: 'lib/libx.so'"
-    pbcast bundle conda env -q -o b.tar.zst
-    done_well
-    says_no "pbcast: note"
+    without_notes_if_quiet env
 }
 
 @test "conda: what is no environment, or has broken records" {
