@@ -9,7 +9,9 @@
 static void above_are_the_ranks_on_the_way_to_the_root(void **state)
 {
     (void)state;
-    for (uint32_t arity = 1; arity <= 4; arity++) {
+    for (uint32_t i = 1; i <= 5; i++) {
+        uint32_t arity = i == 5 ? PBC_TREE_TWO : i;
+
         for (uint32_t rank = 0; rank < 60; rank++) {
             for (uint32_t above = 0; above < 60; above++) {
                 int on_the_way = 0;
@@ -47,7 +49,7 @@ static void check_tree(uint32_t arity, uint32_t size)
             if (depth[rank] > deepest)
                 deepest = depth[rank];
         }
-        assert_true(count <= arity);
+        assert_true(count <= (arity == PBC_TREE_TWO ? 2 : arity));
         children += count;
         for (uint32_t i = 0; i < count; i++) {
             assert_true(first + i < size);
@@ -71,9 +73,10 @@ static void check_tree(uint32_t arity, uint32_t size)
 static void every_rank_but_the_root_has_one_parent_whose_child_it_is(void **state)
 {
     (void)state;
-    for (uint32_t arity = 1; arity <= PBC_ARITY_MAX; arity++) {
-        for (uint32_t size = 1; size <= 2000; size++)
+    for (uint32_t size = 1; size <= 2000; size++) {
+        for (uint32_t arity = 1; arity <= PBC_ARITY_MAX; arity++)
             check_tree(arity, size);
+        check_tree(PBC_TREE_TWO, size);
     }
 }
 
@@ -83,9 +86,54 @@ static void the_same_holds_in_large_trees(void **state)
                                      16383, 65536, 87381, 99999, 100000};
 
     (void)state;
-    for (uint32_t arity = 1; arity <= PBC_ARITY_MAX; arity++) {
-        for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        for (uint32_t arity = 1; arity <= PBC_ARITY_MAX; arity++)
             check_tree(arity, sizes[i]);
+        check_tree(PBC_TREE_TWO, sizes[i]);
+    }
+}
+
+static uint32_t children_in(unsigned lane, uint32_t size, uint32_t rank)
+{
+    uint32_t first;
+
+    return pbc_tree_children(PBC_TREE_TWO, size, pbc_tree_place(lane, size, rank), &first);
+}
+
+static void of_two_trees_no_rank_sends_more_than_it_gets(void **state)
+{
+    (void)state;
+    assert_int_equal(pbc_tree_lanes(PBC_TREE_TWO), 2);
+    for (uint32_t arity = 1; arity <= PBC_ARITY_MAX; arity++)
+        assert_int_equal(pbc_tree_lanes(arity), 1);
+    for (uint32_t size = 2; size <= 2000; size++) {
+        assert_int_equal(children_in(0, size, 0), 1);
+        assert_int_equal(children_in(1, size, 0), 1);
+        for (uint32_t rank = 1; rank < size; rank++) {
+            uint32_t in_first = children_in(0, size, rank), in_second = children_in(1, size, rank);
+
+            /* two halves at most, and in one tree */
+            assert_true(in_first == 0 || in_second == 0);
+            assert_true(in_first + in_second <= 2);
+        }
+    }
+}
+
+static void the_second_tree_is_the_first_of_other_ranks(void **state)
+{
+    (void)state;
+    for (uint32_t size = 1; size <= 300; size++) {
+        uint8_t seen[300] = {0};
+
+        for (uint32_t rank = 0; rank < size; rank++) {
+            uint32_t place = pbc_tree_place(1, size, rank);
+
+            assert_true(place < size);
+            assert_int_equal(seen[place]++, 0);
+            assert_int_equal(pbc_tree_place(1, size, place), rank);
+            assert_int_equal(pbc_tree_place(0, size, rank), rank);
+        }
+        assert_int_equal(pbc_tree_place(1, size, 0), 0);
     }
 }
 
@@ -104,6 +152,12 @@ static void nothing_overflows_at_two_to_the_31_ranks(void **state)
         assert_int_equal(pbc_tree_children(arity, size, size - 1, &first), 0);
         assert_int_equal(pbc_tree_parent(arity, size - 1), (size - 2) / arity);
     }
+    assert_int_equal(pbc_tree_depth(PBC_TREE_TWO, size), 31);
+    assert_int_equal(pbc_tree_subtree(PBC_TREE_TWO, size, 0), size);
+    assert_int_equal(pbc_tree_subtree(PBC_TREE_TWO, size, 1), size - 1);
+    assert_int_equal(pbc_tree_subtree(PBC_TREE_TWO, size, size - 1), 1);
+    assert_int_equal(pbc_tree_children(PBC_TREE_TWO, size, size - 1, &first), 0);
+    assert_int_equal(pbc_tree_parent(PBC_TREE_TWO, size - 1), size / 2 - 1);
     assert_int_equal(pbc_tree_children(8, size, size / 8 - 1, &first), 7);
     assert_int_equal(first, size - 7);
     assert_int_equal(pbc_tree_children(2, UINT32_MAX, UINT32_MAX - 1, &first), 0);
@@ -119,17 +173,33 @@ static void degenerate_trees_have_answers(void **state)
     assert_int_equal(pbc_tree_depth(2, 1), 0);
     assert_int_equal(pbc_tree_children(2, 1, 0, &first), 0);
     assert_int_equal(pbc_tree_subtree(2, 5, 5), 0);
+    assert_int_equal(pbc_tree_depth(PBC_TREE_TWO, 1), 0);
+    assert_int_equal(pbc_tree_depth(PBC_TREE_TWO, 2), 1);
+    assert_int_equal(pbc_tree_children(PBC_TREE_TWO, 1, 0, &first), 0);
+    assert_int_equal(pbc_tree_subtree(PBC_TREE_TWO, 5, 5), 0);
     assert_int_equal(pbc_tree_parent(0, 3), 2); /* arity 0 is a chain */
 }
 
-static double predicted(uint32_t k, uint32_t size, uint64_t bytes, uint32_t chunk, double rate,
-                        double latency)
+#define CHUNK (1 << 16)
+#define RATE  1.25e9
+
+/* The formula of tree.h. */
+static double predicted(uint32_t k, uint32_t size, uint64_t bytes, double latency)
 {
-    return k * (double)bytes / rate +
-           ((double)pbc_tree_depth(k, size) - 1) * (k * (double)chunk / rate + latency) + latency;
+    double hops = (double)pbc_tree_depth(k, size) - 1;
+
+    if (k == PBC_TREE_TWO)
+        return (double)bytes / RATE + hops * (2.0 * CHUNK / RATE + latency) + latency +
+               PBC_TREE_SECOND;
+    return k * (double)bytes / RATE + hops * (k * (double)CHUNK / RATE + latency) + latency;
 }
 
-static void the_arity_has_the_least_predicted_time(void **state)
+static uint32_t chosen(uint32_t size, uint64_t bytes)
+{
+    return pbc_tree_arity(size, bytes, CHUNK, RATE, 5e-5);
+}
+
+static void the_shape_has_the_least_predicted_time(void **state)
 {
     static const uint32_t sizes[] = {3, 4, 8, 16, 48, 100, 1000, 4096, 9408, 100000};
     static const uint64_t bytes[] = {1, 1 << 20, 100 << 20, (uint64_t)5 << 30};
@@ -139,13 +209,13 @@ static void the_arity_has_the_least_predicted_time(void **state)
     for (size_t s = 0; s < sizeof(sizes) / sizeof(sizes[0]); s++) {
         for (size_t b = 0; b < sizeof(bytes) / sizeof(bytes[0]); b++) {
             for (size_t l = 0; l < sizeof(latencies) / sizeof(latencies[0]); l++) {
-                uint32_t k = pbc_tree_arity(sizes[s], bytes[b], 1 << 20, 1.25e9, latencies[l]);
-                double time = predicted(k, sizes[s], bytes[b], 1 << 20, 1.25e9, latencies[l]);
+                uint32_t k = pbc_tree_arity(sizes[s], bytes[b], CHUNK, RATE, latencies[l]);
+                double time = predicted(k, sizes[s], bytes[b], latencies[l]);
 
-                assert_in_range(k, 1, PBC_ARITY_MAX);
+                assert_true((k >= 1 && k <= PBC_ARITY_MAX) || k == PBC_TREE_TWO);
                 for (uint32_t other = 1; other <= PBC_ARITY_MAX; other++)
-                    assert_true(time <= predicted(other, sizes[s], bytes[b], 1 << 20, 1.25e9,
-                                                  latencies[l]));
+                    assert_true(time <= predicted(other, sizes[s], bytes[b], latencies[l]));
+                assert_true(time <= predicted(PBC_TREE_TWO, sizes[s], bytes[b], latencies[l]));
             }
         }
     }
@@ -154,13 +224,21 @@ static void the_arity_has_the_least_predicted_time(void **state)
 static void large_bundles_on_few_nodes_go_down_a_chain(void **state)
 {
     (void)state;
-    assert_int_equal(pbc_tree_arity(16, (uint64_t)2 << 30, 1 << 20, 1.25e9, 1e-4), 1);
+    assert_int_equal(chosen(16, (uint64_t)2 << 30), 1);
 }
 
-static void many_nodes_are_not_a_chain(void **state)
+static void large_bundles_on_many_nodes_go_down_two_trees(void **state)
 {
     (void)state;
-    assert_true(pbc_tree_arity(10000, 100 << 20, 1 << 20, 1.25e9, 1e-4) > 1);
+    for (uint32_t size = 1000; size < 200000; size *= 2)
+        assert_int_equal(chosen(size, 100 << 20), PBC_TREE_TWO);
+}
+
+static void small_bundles_go_down_one_tree(void **state)
+{
+    (void)state;
+    for (uint32_t size = 16; size < 200000; size *= 2)
+        assert_in_range(chosen(size, 1 << 20), 2, PBC_ARITY_MAX);
 }
 
 static void nonsense_figures_give_a_usable_arity(void **state)
@@ -172,6 +250,7 @@ static void nonsense_figures_give_a_usable_arity(void **state)
     assert_in_range(pbc_tree_arity(100, 1, 1, -1, 1), 1, PBC_ARITY_MAX);
     assert_in_range(pbc_tree_arity(100, 1, 1, NAN, 1), 1, PBC_ARITY_MAX);
     assert_in_range(pbc_tree_arity(100, 1, 1, INFINITY, NAN), 1, PBC_ARITY_MAX);
+    assert_in_range(pbc_tree_arity(100, 1, 1, 1, 1), 1, PBC_ARITY_MAX);
     assert_in_range(pbc_tree_arity(100, UINT64_MAX, UINT32_MAX, 1e-300, 1e300), 1, PBC_ARITY_MAX);
     assert_in_range(pbc_tree_arity(UINT32_MAX, 1, 1, 1, 0), 1, PBC_ARITY_MAX);
 }
@@ -182,11 +261,14 @@ int main(void)
         cmocka_unit_test(above_are_the_ranks_on_the_way_to_the_root),
         cmocka_unit_test(every_rank_but_the_root_has_one_parent_whose_child_it_is),
         cmocka_unit_test(the_same_holds_in_large_trees),
+        cmocka_unit_test(of_two_trees_no_rank_sends_more_than_it_gets),
+        cmocka_unit_test(the_second_tree_is_the_first_of_other_ranks),
         cmocka_unit_test(nothing_overflows_at_two_to_the_31_ranks),
         cmocka_unit_test(degenerate_trees_have_answers),
-        cmocka_unit_test(the_arity_has_the_least_predicted_time),
+        cmocka_unit_test(the_shape_has_the_least_predicted_time),
         cmocka_unit_test(large_bundles_on_few_nodes_go_down_a_chain),
-        cmocka_unit_test(many_nodes_are_not_a_chain),
+        cmocka_unit_test(large_bundles_on_many_nodes_go_down_two_trees),
+        cmocka_unit_test(small_bundles_go_down_one_tree),
         cmocka_unit_test(nonsense_figures_give_a_usable_arity),
     };
 
