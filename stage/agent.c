@@ -39,6 +39,7 @@ static const char usage[] =
     "  --profile N=NAME   profile of bundle N, whatever it says itself\n"
     "  --variable N=SET   set=NAME=VALUE, prepend=, append= or unset=: variables of bundle N\n"
     "  --address WHICH    interface or SUBNET/BITS that carries the data\n"
+    "  --tree SHAPE       1 to 8, the arity of a tree, or two: two trees (by nodes and bytes)\n"
     "  --transport WHICH  tcp or mpi: what carries the bundles (mpi where the agents meet by it)\n"
     "  --stall SECONDS    silence after which a node counts as lost (20)\n"
     "  --timeout SECONDS  for the whole (600)\n"
@@ -90,6 +91,7 @@ enum {
     PROGRESS,
     VERBOSE,
     TRANSPORT,
+    TREE,
     HELP,
     VERSION
 };
@@ -114,6 +116,7 @@ static const struct option long_options[] = {
     {"progress", required_argument, NULL, PROGRESS},
     {"verbose", required_argument, NULL, VERBOSE},
     {"transport", required_argument, NULL, TRANSPORT},
+    {"tree", required_argument, NULL, TREE},
     {"help", no_argument, NULL, HELP},
     {"version", no_argument, NULL, VERSION},
     {0},
@@ -274,6 +277,10 @@ static int take_option(struct options *o, int c, const char *value, struct pbc_e
         o->conf.over_tree = strcmp(value, "tcp") == 0;
         o->wants_mpi = strcmp(value, "mpi") == 0;
         return o->conf.over_tree || o->wants_mpi ? 0 : bad_value(name, value, "tcp or mpi", err);
+    case TREE:
+        rc = strcmp(value, "two") == 0 || pbc_parse_number(value, 1, PBC_ARITY_MAX, &n) == 0;
+        o->conf.arity = strcmp(value, "two") == 0 ? PBC_TREE_TWO : (uint32_t)n;
+        return rc ? 0 : bad_value(name, value, "a number from 1 to 8, or two", err);
     default:
         return pbc_fail(err, PBC_EXIT_USAGE, "see pbcast-stage --help");
     }

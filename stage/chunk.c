@@ -29,6 +29,13 @@ int pbc_pool_fd(const struct pbc_pool *pool)
     return pool->fd;
 }
 
+void pbc_pool_limit(struct pbc_pool *pool, unsigned count)
+{
+    pthread_mutex_lock(&pool->lock);
+    pool->most = count;
+    pthread_mutex_unlock(&pool->lock);
+}
+
 /* With the lock held: one more than there are. */
 static struct pbc_chunk *make(struct pbc_pool *p)
 {

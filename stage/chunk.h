@@ -31,6 +31,8 @@ struct pbc_chunk {
  * of them at once: there is always one to wait for. NULL without memory. */
 struct pbc_pool *pbc_pool_new(unsigned count, size_t size);
 int pbc_pool_fd(const struct pbc_pool *pool);
+/* At most `count` from now on; no more than that must have been handed out yet. */
+void pbc_pool_limit(struct pbc_pool *pool, unsigned count);
 /* A chunk with one reference, or NULL if none is free (or no memory is left). */
 struct pbc_chunk *pbc_pool_try(struct pbc_pool *pool);
 /* The same, but wait. NULL once the pool is closed. */

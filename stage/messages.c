@@ -199,6 +199,7 @@ uint32_t pbc_claim_encode(const struct pbc_msg_claim *m, uint8_t *out)
 {
     struct cursor c = {.out = out};
 
+    put_uint(&c, m->lane, 1);
     put_text(&c, m->node);
     return c.at;
 }
@@ -208,6 +209,7 @@ int pbc_claim_decode(const uint8_t *in, uint32_t len, struct pbc_msg_claim *m,
 {
     struct cursor c = {.in = in, .len = len};
 
+    m->lane = (uint8_t)get_uint(&c, 1);
     get_text(&c, m->node, sizeof(m->node));
     return finish(&c, "CLAIM", err);
 }

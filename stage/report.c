@@ -33,6 +33,7 @@ void pbc_report_summary(const struct pbc_run *r)
     const char *s = r->check.bundles == 1 ? "" : "s";
     const char *n = r->size == 1 ? "" : "s";
     char new[24] = "";
+    char shape[32] = "two trees";
     double read = 0;
     uint64_t bytes;
 
@@ -60,11 +61,13 @@ void pbc_report_summary(const struct pbc_run *r)
         fprintf(stderr, ", went round slow nodes %u times (%s, ...)", r->ready.slow,
                 r->ready.slow_node);
     fputc('\n', stderr);
+    if (r->arity != PBC_TREE_TWO)
+        snprintf(shape, sizeof(shape), "a tree of arity %u", r->arity);
     if (r->conf->verbose >= 2)
         fprintf(stderr,
-                "pbcast: %.1f MiB of archives %s a tree of arity %u, slowest node %s with "
-                "%.2f s, %u of %u nodes had the set, %u connections refused\n",
-                mib(bytes), r->stream != NULL ? "by MPI, answers through" : "through", r->arity,
+                "pbcast: %.1f MiB of archives %s %s, slowest node %s with %.2f s, %u of %u nodes "
+                "had the set, %u connections refused\n",
+                mib(bytes), r->stream != NULL ? "by MPI, answers through" : "through", shape,
                 r->ready.slowest, (double)r->ready.slowest_us / 1e6, r->have.have, r->have.nodes,
                 r->refused);
 }

@@ -34,8 +34,8 @@ static uint64_t bytes_to_send(struct pbc_run *r)
     uint64_t until = pbc_now_ms() + SIZES_MS;
     uint64_t bytes = 0;
 
-    if (r->source == NULL || r->size < 3)
-        return 0; /* there is one shape only, or nothing to send */
+    if (r->source == NULL || r->size < 3 || (r->coord->carry != NULL && !r->conf->over_tree))
+        return 0; /* there is one shape only, or nothing to send over it */
     while (!pbc_source_probed(r->source)) {
         if (pbc_source_failed(r->source, NULL))
             return 0;
@@ -57,8 +57,9 @@ static void fill_record(struct pbc_run *r, struct pbc_record *rec)
     memcpy(rec->node, r->conf->node, strlen(r->conf->node) + 1);
     if (r->rank == 0) {
         memcpy(rec->key, r->key, sizeof(rec->key));
-        r->arity =
-            pbc_tree_arity(r->size, bytes_to_send(r), PBC_CHUNK_BYTES, LINK_RATE, LINK_LATENCY);
+        r->arity = r->conf->arity != 0 ? r->conf->arity
+                                       : pbc_tree_arity(r->size, bytes_to_send(r), PBC_CHUNK_BYTES,
+                                                        LINK_RATE, LINK_LATENCY);
         rec->arity = (uint8_t)r->arity;
     }
 }
@@ -105,7 +106,61 @@ int pbc_run_dial(struct pbc_run *r, struct pbc_error *err)
     return 0;
 }
 
-/* Exchange the records, take the root's key and shape, and dial the parent. */
+/* The record of a node that sends to this one. */
+static int get_sender(struct pbc_run *r, uint32_t rank, struct pbc_msg_move *ret,
+                      struct pbc_error *err)
+{
+    struct pbc_record rec;
+
+    if (get_record(r, rank, &rec, err) != 0)
+        return -1;
+    *ret = (struct pbc_msg_move){.family = rec.family, .port = rec.port};
+    memcpy(ret->address, rec.address, sizeof(ret->address));
+    memcpy(ret->node, rec.node, sizeof(ret->node));
+    return 0;
+}
+
+static int has_no_address(const struct pbc_msg_move *at, struct pbc_error *err)
+{
+    return pbc_fail(err, PBC_EXIT_PEER, "%s has no address for data", at->node);
+}
+
+static int dial_parent(struct pbc_run *r, struct pbc_error *err)
+{
+    struct pbc_msg_move at;
+
+    r->parent.rank = (uint32_t)pbc_tree_parent(r->arity, r->rank);
+    if (get_sender(r, r->parent.rank, &at, err) != 0)
+        return -1;
+    memcpy(r->parent.node, at.node, sizeof(at.node));
+    if (at.family == 0) {
+        r->aborted = 1; /* it cannot be reached, knows it, and says why itself */
+        return has_no_address(&at, err);
+    }
+    r->parent_address.family = at.family;
+    memcpy(r->parent_address.bytes, at.address, sizeof(at.address));
+    r->parent_address.port = at.port;
+    return pbc_run_dial(r, err);
+}
+
+/* The ones above this node in the other trees. */
+static int dial_others(struct pbc_run *r, struct pbc_error *err)
+{
+    for (unsigned i = 1; i < r->lanes; i++) {
+        uint32_t place = pbc_tree_place(i, r->size, r->rank);
+        uint32_t above = pbc_tree_place(i, r->size, (uint32_t)pbc_tree_parent(r->arity, place));
+        struct pbc_msg_move at;
+
+        if (get_sender(r, above, &at, err) != 0)
+            return -1;
+        if ((at.family == 0 ? has_no_address(&at, err)
+                            : pbc_feed_dial(r, &r->lane[i], above, &at, err)) != 0)
+            pbc_feed_missing(r, &r->lane[i], err);
+    }
+    return 0;
+}
+
+/* Exchange the records, take the root's key and shape, and dial those above. */
 static int meet(struct pbc_run *r, struct pbc_error *err)
 {
     uint8_t wire[PBC_RECORD_BYTES];
@@ -121,25 +176,14 @@ static int meet(struct pbc_run *r, struct pbc_error *err)
         memcpy(r->key, rec.key, sizeof(r->key));
         pbc_tag_key(r->key, r->tag_key);
         r->arity = rec.arity;
-        if (r->arity < 1 || r->arity > PBC_ARITY_MAX)
+        if ((r->arity < 1 || r->arity > PBC_ARITY_MAX) && r->arity != PBC_TREE_TWO)
             return pbc_fail(err, PBC_EXIT_PEER, "the root's record is malformed");
     }
-    if (meet_children(r, err) != 0)
+    if (meet_children(r, err) != 0 || pbc_lanes_begin(r, err) != 0)
         return -1;
     if (r->rank == 0)
         return 0;
-    r->parent.rank = (uint32_t)pbc_tree_parent(r->arity, r->rank);
-    if (get_record(r, r->parent.rank, &rec, err) != 0)
-        return -1;
-    memcpy(r->parent.node, rec.node, sizeof(rec.node));
-    if (rec.family == 0) {
-        r->aborted = 1; /* it cannot be reached, knows it, and says why itself */
-        return pbc_fail(err, PBC_EXIT_PEER, "%s has no address for data", rec.node);
-    }
-    r->parent_address.family = rec.family;
-    memcpy(r->parent_address.bytes, rec.address, sizeof(rec.address));
-    r->parent_address.port = rec.port;
-    return pbc_run_dial(r, err);
+    return dial_parent(r, err) != 0 ? -1 : dial_others(r, err);
 }
 
 static int open_signals(struct pbc_error *err)
@@ -236,6 +280,10 @@ static void release(struct pbc_run *r)
     pbc_chunk_unref(r->check_frame);
     pbc_pool_close(r->chunks);
     pbc_source_free(r->source);
+    for (unsigned i = 1; i < r->lanes; i++) {
+        if (r->lane[i].chunks != r->chunks)
+            pbc_pool_free(r->lane[i].chunks);
+    }
     pbc_pool_free(r->chunks);
     free(r->child);
     if (r->listener >= 0)
@@ -262,6 +310,7 @@ enum pbc_exit pbc_run(const struct pbc_run_conf *conf, struct pbc_coord *coord)
     r->rank = coord->rank;
     r->size = coord->size;
     r->arity = 1;
+    r->lanes = 1;
     r->began = pbc_now_ms();
     r->listener = r->signals = r->base.fd = -1;
     r->place.dirfd = r->place.lockfd = r->place.treefd = -1;

@@ -36,6 +36,7 @@ struct pbc_run_conf {
     struct pbc_bundles *bundles; /* parsed; the root probes them */
     pbc_source_pack *pack;       /* see pbc_source_start */
     int over_tree;               /* the bundles go over the tree, whatever `coord` can carry */
+    uint32_t arity;              /* of the tree, or PBC_TREE_TWO; 0: as size and bundles ask for */
 };
 
 /* Take part in a run. Prints what its user is to see on standard error, each line beginning with

@@ -1,6 +1,5 @@
 /* What a run does with each frame. */
 #include "run_state.h"
-#include "tag.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -69,68 +68,16 @@ static int is_stream(uint8_t type)
     return type >= PBC_FRAME_BEGIN && type <= PBC_FRAME_DONE;
 }
 
-void pbc_run_dispatch(struct pbc_run *r, struct pbc_chunk *c)
+void pbc_run_tell(struct pbc_run *r, struct pbc_chunk *c)
 {
     /* Whatever else is sent waits for an answer to CHECK from every child. */
     if (c->frame.type == PBC_FRAME_CHECK)
         r->check_frame = pbc_chunk_ref(c);
-    if (is_stream(c->frame.type)) {
-        pbc_feed_pass(r, c);
-        if (r->unpack != NULL)
-            pbc_unpack_push(r->unpack, c);
-        else
-            pbc_chunk_unref(c);
-        return;
-    }
     for (uint32_t i = 0; i < r->children; i++) {
         if (r->child[i].open)
             pbc_conn_send(r->child[i].conn, pbc_chunk_ref(c));
     }
     pbc_chunk_unref(c);
-}
-
-/* The stream is BEGIN DATA* END for each bundle in order, then DONE. */
-static int in_order(struct pbc_run *r, const struct pbc_chunk *c, struct pbc_error *err)
-{
-    const struct pbc_frame *f = &c->frame;
-    struct pbc_msg_begin begin;
-
-    r->feeding.seq++;
-    if (!r->checked || r->done_seen)
-        return pbc_protocol("a bundle before CHECK or after DONE", err);
-    switch (f->type) {
-    case PBC_FRAME_BEGIN:
-        if (r->first_byte == 0 && r->rank != 0) { /* the others are in what this node has */
-            if (f->bundle > 0 && f->bundle < r->check.bundles && !(r->bases >> f->bundle & 1))
-                return pbc_protocol("BEGIN of a bundle after others that are not here", err);
-            r->extends = r->next_bundle = f->bundle;
-        }
-        if (r->in_bundle || f->bundle != r->next_bundle || f->bundle >= r->check.bundles)
-            return pbc_protocol("BEGIN out of order", err);
-        r->in_bundle = 1;
-        r->next_offset = 0;
-        if (r->first_byte == 0)
-            r->first_byte = pbc_now_ms();
-        return pbc_begin_decode(c->data, f->length, &begin, err);
-    case PBC_FRAME_DATA:
-        if (!r->in_bundle || f->bundle != r->next_bundle || f->aux != r->next_offset ||
-            f->length == 0)
-            return pbc_protocol("DATA out of order", err);
-        r->next_offset += f->length;
-        r->bytes += f->length;
-        return 0;
-    case PBC_FRAME_END:
-        if (!r->in_bundle || f->bundle != r->next_bundle)
-            return pbc_protocol("END out of order", err);
-        r->in_bundle = 0;
-        r->next_bundle++;
-        return 0;
-    default:
-        if (r->in_bundle || r->next_bundle != r->check.bundles)
-            return pbc_protocol("DONE out of order", err);
-        r->done_seen = 1;
-        return 0;
-    }
 }
 
 static int take_check(struct pbc_run *r, const struct pbc_chunk *c, struct pbc_error *err)
@@ -145,82 +92,18 @@ static int take_check(struct pbc_run *r, const struct pbc_chunk *c, struct pbc_e
     return 0;
 }
 
-/* Is this what the root has sent? If not the connection is as good as before, and tells of it. A
- * node that has the set makes nothing of the bytes: those below it look at them. */
-static int check_proof(struct pbc_run *r, const struct pbc_chunk *c)
-{
-    struct pbc_msg_end end;
-    struct pbc_error err;
-    struct pbc_error why;
-    int rc;
-
-    if (r->has_set)
-        return 0;
-    if (c->frame.type == PBC_FRAME_DATA) {
-        rc = pbc_tag_check(r->tag_key, &c->frame, c->data, &err);
-    } else {
-        rc = pbc_end_decode(c->data, c->frame.length, &r->check, c->frame.bundle, r->key, &end,
-                            &err);
-        if (rc == 0 && end.bytes != r->next_offset)
-            rc = pbc_fail(&err, PBC_EXIT_PEER, "bundle %u ended after %llu of %llu bytes",
-                          c->frame.bundle, (unsigned long long)r->next_offset,
-                          (unsigned long long)end.bytes);
-    }
-    if (rc == 0)
-        return 0;
-    pbc_fail(&why, PBC_EXIT_PEER,
-             "%s; it came by %s: is the memory or the network of one of the two at fault? leave "
-             "them out",
-             err.text, r->stream != NULL ? "MPI" : pbc_feed_from(r)->node);
-    pbc_run_fail(r, r->conf->node, &why);
-    return -1;
-}
-
-/* A frame of the stream has come: 0 if it is to be used, 1 if it is not, since the run has failed
- * for that, -1 with err if it must not come. */
-static int take_stream(struct pbc_run *r, const struct pbc_chunk *c, struct pbc_error *err)
-{
-    if (in_order(r, c, err) != 0)
-        return -1;
-    switch (c->frame.type) {
-    case PBC_FRAME_BEGIN:
-        r->phase = PBC_PHASE_STREAM;
-        if (pbc_run_unpack(r, err) == 0)
-            return 0;
-        pbc_run_fail(r, r->conf->node, err);
-        return 1;
-    case PBC_FRAME_DONE:
-        return 0;
-    default:
-        return check_proof(r, c) != 0;
-    }
-}
-
-void pbc_run_from_transport(struct pbc_run *r, struct pbc_chunk *c)
-{
-    struct pbc_error err;
-    int rc = take_stream(r, c, &err);
-
-    if (rc == 0) {
-        pbc_run_dispatch(r, c);
-        return;
-    }
-    pbc_chunk_unref(c);
-    if (rc < 0)
-        pbc_run_fail(r, r->conf->node, &err);
-}
-
 /* From the parent, or from who sends the stream in its place. */
 static int from_above(struct pbc_run *r, struct pbc_peer *p, struct pbc_chunk *c,
                       struct pbc_error *err)
 {
     uint8_t type = c->frame.type;
+    struct pbc_lane *l = &r->lane[p->lane];
     int feeds = is_stream(type) || type == PBC_FRAME_LEAF || type == PBC_FRAME_MOVE;
     struct pbc_msg_failed failed;
     int rc = 0;
 
     if (type != PBC_FRAME_ABORT &&
-        (p != (feeds ? pbc_feed_from(r) : &r->parent) || (feeds && r->stream != NULL))) {
+        (p != (feeds ? pbc_feed_from(r, l) : &r->parent) || (feeds && r->stream != NULL))) {
         pbc_chunk_unref(c);
         return pbc_protocol("a frame from the wrong node", err);
     }
@@ -237,8 +120,7 @@ static int from_above(struct pbc_run *r, struct pbc_peer *p, struct pbc_chunk *c
     case PBC_FRAME_DATA:
     case PBC_FRAME_END:
     case PBC_FRAME_DONE:
-        rc = take_stream(r, c, err);
-        break;
+        return pbc_run_take(r, l, c, err);
     case PBC_FRAME_COMMIT:
         if (r->checked ? !(r->has_set || r->told_ready) : 1)
             rc = pbc_protocol("COMMIT before READY", err);
@@ -249,43 +131,35 @@ static int from_above(struct pbc_run *r, struct pbc_peer *p, struct pbc_chunk *c
         pbc_chunk_unref(c);
         if (rc == 0) { /* of one who only feeds this node the parent need not know yet */
             r->aborted |= p == &r->parent;
+            r->user_told |= !r->failed; /* who said it has told, or told on */
             pbc_run_fail(r, failed.node, &failed.error);
         }
         return rc;
     }
-    if (rc != 0) {
+    if (rc == 0)
+        pbc_run_tell(r, c);
+    else
         pbc_chunk_unref(c);
-        return rc < 0 ? -1 : 0; /* 1: not the connection's fault */
-    }
-    pbc_run_dispatch(r, c);
-    return 0;
-}
-
-void pbc_run_from_source(struct pbc_run *r, struct pbc_chunk *c)
-{
-    struct pbc_error err;
-
-    if (in_order(r, c, &err) != 0) {
-        pbc_chunk_unref(c);
-        pbc_run_fail(r, r->conf->node, &err);
-        return;
-    }
-    pbc_run_dispatch(r, c);
+    return rc;
 }
 
 /* --- up ------------------------------------------------------------------------------------ */
 
 static struct pbc_peer *peer_of(struct pbc_run *r, const struct pbc_conn *conn)
 {
+    for (unsigned i = 0; i < r->lanes && conn->to_parent; i++) {
+        if (conn == r->lane[i].from.conn || conn == r->lane[i].old)
+            return &r->lane[i].from;
+    }
     if (conn->to_parent)
-        return conn == r->parent.conn ? &r->parent : &r->feeding.from;
+        return &r->parent;
     for (uint32_t i = 0; i < r->children; i++) {
         if (r->child[i].conn == conn)
             return &r->child[i];
     }
-    for (uint32_t i = 0; i < r->feeding.feds; i++) {
-        if (r->feeding.fed[i]->conn == conn)
-            return r->feeding.fed[i];
+    for (uint32_t i = 0; i < r->feds; i++) {
+        if (r->fed[i]->conn == conn)
+            return r->fed[i];
     }
     return NULL;
 }

@@ -15,7 +15,7 @@
 #define TIMEOUT_MS 5000 /* how much later than the root the others give up */
 #define REPORT_MS  1000
 #define HELLO_MS   5000 /* how long a stranger may take to prove himself */
-#define FIXED_FDS  6
+#define FIXED_FDS  7
 
 /* --- polling ------------------------------------------------------------------------------- */
 
@@ -24,6 +24,7 @@ struct polled {
     nfds_t size;
     nfds_t count;
     uint32_t feds; /* of the connections, those to nodes that are fed */
+    const struct pbc_conn *from[PBC_LANES_MAX];
 };
 
 static void want(struct polled *p, int fd, short events)
@@ -41,7 +42,7 @@ static void want_conn(struct polled *p, const struct pbc_conn *c)
 
 static int gather(struct pbc_run *r, struct polled *p)
 {
-    nfds_t most = FIXED_FDS + 2 + r->children + r->feeding.feds + PBC_STRANGERS_MAX;
+    nfds_t most = FIXED_FDS + 1 + r->lanes + r->children + r->feds + PBC_STRANGERS_MAX;
 
     if (most > p->size) {
         struct pollfd *more = realloc(p->fds, most * sizeof(*more));
@@ -52,19 +53,23 @@ static int gather(struct pbc_run *r, struct polled *p)
         p->size = most;
     }
     p->count = 0;
-    p->feds = r->feeding.feds;
+    p->feds = r->feds;
     want(p, r->signals, POLLIN);
     want(p, r->listener, POLLIN);
     want(p, pbc_pool_fd(r->chunks), POLLIN);
     want(p, r->unpack != NULL ? pbc_unpack_fd(r->unpack) : -1, POLLIN);
     want(p, r->source != NULL ? pbc_source_fd(r->source) : -1, POLLIN);
     want(p, r->stream != NULL ? pbc_stream_fd(r->stream) : -1, POLLIN);
+    want(p, r->lanes > 1 ? pbc_pool_fd(r->lane[1].chunks) : -1, POLLIN);
     want_conn(p, r->parent.conn);
-    want_conn(p, r->feeding.from.conn);
+    for (unsigned i = 0; i < r->lanes; i++) {
+        p->from[i] = r->lane[i].from.conn;
+        want_conn(p, p->from[i]);
+    }
     for (uint32_t i = 0; i < r->children; i++)
         want_conn(p, r->child[i].conn);
     for (uint32_t i = 0; i < p->feds; i++)
-        want_conn(p, r->feeding.fed[i]->conn);
+        want_conn(p, r->fed[i]->conn);
     for (unsigned i = 0; i < PBC_STRANGERS_MAX; i++)
         want_conn(p, r->stranger[i]);
     return 0;
@@ -82,12 +87,12 @@ static void serve_parent(struct pbc_run *r, short revents, uint64_t now)
         r->parent.open = 1;
 }
 
-static void serve_from(struct pbc_run *r, short revents, uint64_t now)
+static void serve_from(struct pbc_run *r, struct pbc_lane *l, short revents, uint64_t now)
 {
-    struct pbc_peer *from = &r->feeding.from;
+    struct pbc_peer *from = &l->from;
     struct pbc_error err;
 
-    if (pbc_conn_io(from->conn, revents, r->chunks, now, pbc_run_frame, r, &err) != 0)
+    if (pbc_conn_io(from->conn, revents, l->chunks, now, pbc_run_frame, r, &err) != 0)
         pbc_feed_lost(r, from, &err);
     else if (from->conn != NULL && from->conn->state == PBC_CONN_OPEN)
         from->open = 1;
@@ -100,10 +105,11 @@ static void serve(struct pbc_run *r, const struct polled *p, uint64_t now)
 
     serve_parent(r, fd->revents, now);
     fd++;
-    /* The parent may just have said where the stream comes from now. */
-    if (fd->fd >= 0 && r->feeding.from.conn != NULL && r->feeding.from.conn->fd == fd->fd)
-        serve_from(r, fd->revents, now);
-    fd++;
+    for (unsigned i = 0; i < r->lanes; i++, fd++) {
+        /* The parent may just have said where the stream comes from now. */
+        if (p->from[i] != NULL && r->lane[i].from.conn == p->from[i])
+            serve_from(r, &r->lane[i], fd->revents, now);
+    }
     for (uint32_t i = 0; i < r->children; i++, fd++) {
         struct pbc_peer *c = &r->child[i];
 
@@ -112,7 +118,7 @@ static void serve(struct pbc_run *r, const struct polled *p, uint64_t now)
             pbc_lost_child(r, c, &err);
     }
     for (uint32_t i = 0; i < p->feds; i++, fd++) {
-        struct pbc_peer *c = r->feeding.fed[i];
+        struct pbc_peer *c = r->fed[i];
 
         if (fd->fd >= 0 && c->conn != NULL &&
             pbc_conn_io(c->conn, fd->revents, r->chunks, now, pbc_run_frame, r, &err) != 0)
@@ -251,10 +257,12 @@ static void look_at_time(struct pbc_run *r, uint64_t now)
         pbc_lost_parent(r, &err);
     if (r->rank != 0)
         look_at_peer(r, &r->parent, r->met, now, 0);
-    if (r->feeding.moved != 0 && !r->done_seen)
-        look_at_peer(r, &r->feeding.from, r->feeding.moved, now, 0);
-    for (uint32_t i = 0; i < r->feeding.feds; i++)
-        look_at_peer(r, r->feeding.fed[i], now, now, 1);
+    for (unsigned i = 0; i < r->lanes; i++) {
+        if (r->lane[i].moved != 0 && !r->done_seen)
+            look_at_peer(r, &r->lane[i].from, r->lane[i].moved, now, 0);
+    }
+    for (uint32_t i = 0; i < r->feds; i++)
+        look_at_peer(r, r->fed[i], now, now, 1);
     for (uint32_t i = 0; i < r->children; i++) {
         look_at_peer(r, &r->child[i], r->met, now, 1);
         done += r->child[i].progress;
@@ -308,8 +316,12 @@ static int tell_failure(struct pbc_run *r)
     }
     for (uint32_t i = 0; i < r->children; i++)
         all &= tell_below(&r->child[i], payload, len);
-    for (uint32_t i = 0; i < r->feeding.feds; i++)
-        all &= tell_below(r->feeding.fed[i], payload, len);
+    /* Those that are not below this node hear of it from their parents: a node that has lost its
+     * own must not be the first to speak, by way of another one's. */
+    for (uint32_t i = 0; i < r->feds; i++) {
+        if (pbc_tree_is_above(r->arity, r->rank, r->fed[i]->rank))
+            all &= tell_below(r->fed[i], payload, len);
+    }
     return all;
 }
 
@@ -353,10 +365,13 @@ void pbc_run_loop(struct pbc_run *r)
             pbc_accept(r, now);
         if (p.fds[2].revents != 0)
             drain(p.fds[2].fd);
+        if (p.fds[6].revents != 0)
+            drain(p.fds[6].fd);
         serve_threads(r);
         serve(r, &p, now);
         pbc_run_advance(r);
         if (!r->failed) {
+            pbc_pace_look(r, now);
             pbc_feed_look(r, now);
             look_at_time(r, now);
         }

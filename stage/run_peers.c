@@ -129,7 +129,7 @@ void pbc_admit(struct pbc_run *r, unsigned slot)
             return;
         }
     }
-    if (pbc_feed_admit(r, c))
+    if (pbc_lane_admit(r, c))
         r->stranger[slot] = NULL;
     else
         pbc_refuse(r, slot);

@@ -48,7 +48,7 @@ static void tell_all(struct pbc_run *r, uint8_t type)
     struct pbc_chunk *c = pbc_chunk_small(type, 0, NULL, 0);
 
     if (c != NULL)
-        pbc_run_dispatch(r, c);
+        pbc_run_tell(r, c);
     else
         pbc_run_no_memory(r);
 }
@@ -97,7 +97,7 @@ static void root_check(struct pbc_run *r)
     r->checked = 1;
     pbc_run_look(r);
     r->phase = PBC_PHASE_CHECK;
-    pbc_run_dispatch(r, c);
+    pbc_run_tell(r, c);
 }
 
 /* Bundles of the longest list that is staged already on all nodes that lack the whole. */
@@ -188,8 +188,8 @@ static void sum_ready_here(struct pbc_run *r)
     if (r->unpacked)
         mine.slowest_us = (r->unpacked_at - r->first_byte) * 1000;
     memcpy(mine.slowest, r->conf->node, strlen(r->conf->node) + 1);
-    mine.slow = r->feeding.slow;
-    memcpy(mine.slow_node, r->feeding.slow_node, sizeof(mine.slow_node));
+    mine.slow = r->slow;
+    memcpy(mine.slow_node, r->slow_node, sizeof(mine.slow_node));
     pbc_add_ready(&r->ready, &mine);
 }
 

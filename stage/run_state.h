@@ -36,6 +36,7 @@ struct pbc_peer {
     uint64_t queued;    /* and those waiting */
     uint64_t rate;      /* and bytes/s that it took */
     unsigned lagging;   /* how often in a row it was slow */
+    unsigned lane;      /* of what it gets from here, or sends to here */
 };
 
 enum pbc_phase {
@@ -48,22 +49,25 @@ enum pbc_phase {
     PBC_PHASE_END,     /* nothing is left to do but to flush */
 };
 
-/* What is needed to go round slow nodes: run_feed.c. */
-struct pbc_feeding {
-    uint64_t seq; /* frames of the stream that this node has got */
+/* A tree that carries the stream: one carries all its frames, of two each every second. What
+ * follows is about those alone. See run_feed.c. */
+struct pbc_lane {
+    unsigned index;
+    struct pbc_pool *chunks; /* for what comes */
+    uint64_t seq;            /* frames that this node has got */
+    uint64_t bytes;          /* of archives in them */
+    struct pbc_fifo early;   /* those that wait for frames of the other lane */
 
-    /* Those that get the stream from here. */
-    struct pbc_peer **fed; /* without being children */
-    uint32_t feds;         /* those that are gone included */
-    struct pbc_fifo kept;  /* the end of the stream, for those who will come */
-    uint32_t owed;         /* nodes told LEAF that have not answered */
-    uint32_t expected;     /* nodes that come, by the answers */
+    /* For those that get them from here. */
+    struct pbc_fifo kept; /* the last ones, for those who will come */
+    uint32_t owed;        /* nodes told LEAF that have not answered */
+    uint32_t expected;    /* nodes that come */
     uint32_t came;
-    struct pbc_msg_move elsewhere; /* where those that get it here can have it, then */
+    struct pbc_msg_move elsewhere; /* where those that get them here can have them, then */
     int leaf_asked;                /* this node is to pass on nothing more, */
     int leaf;                      /* and does not */
 
-    /* Where this node gets it, if not from its parent. */
+    /* Where this node gets them, if not from its parent. */
     struct pbc_peer from;
     struct pbc_conn *old; /* of the one before that, to be closed */
     struct pbc_address address;
@@ -71,11 +75,7 @@ struct pbc_feeding {
     uint64_t lost_at;      /* ms: when it lost who feeds it, 0: never */
     struct pbc_error lost; /* and why */
 
-    uint64_t paced; /* ms: when the pace of all was last looked at */
-    uint64_t pace;  /* bytes/s at which the stream came */
-    int ended;      /* it has come */
-    uint32_t slow;  /* how often LEAF was said here */
-    char slow_node[PBC_NODE_MAX];
+    uint64_t pace; /* bytes/s at which they came */
 };
 
 struct pbc_run {
@@ -89,7 +89,7 @@ struct pbc_run {
     enum pbc_phase phase;
 
     struct pbc_place place;
-    struct pbc_pool *chunks;
+    struct pbc_pool *chunks; /* of the first lane */
     struct pbc_unpack *unpack;
     struct pbc_source *source; /* root */
     struct pbc_stream *stream; /* NULL: the tree carries the stream */
@@ -101,7 +101,15 @@ struct pbc_run {
     struct pbc_address parent_address;
     uint32_t children;
     struct pbc_peer *child;
-    struct pbc_feeding feeding;
+    unsigned lanes;
+    struct pbc_lane lane[PBC_LANES_MAX];
+    uint64_t seq;          /* frames of the stream that were taken, in their order */
+    struct pbc_peer **fed; /* those that get some from here without being children */
+    uint32_t feds;         /* those that are gone included */
+    uint64_t paced;        /* ms: when the pace of all was last looked at */
+    int ended;             /* the stream had come then */
+    uint32_t slow;         /* how often LEAF was said here */
+    char slow_node[PBC_NODE_MAX];
     struct pbc_conn *stranger[PBC_STRANGERS_MAX];
     unsigned refused; /* connections that were not ours */
 
@@ -159,8 +167,12 @@ int pbc_protocol(const char *what, struct pbc_error *err);
 /* Connect to the parent. */
 int pbc_run_dial(struct pbc_run *r, struct pbc_error *err);
 
-/* Put a stream frame on its way: to all children and to this node. Takes over the reference. */
-void pbc_run_dispatch(struct pbc_run *r, struct pbc_chunk *c);
+/* Tell all children: CHECK or COMMIT. Takes over the reference. */
+void pbc_run_tell(struct pbc_run *r, struct pbc_chunk *c);
+
+/* A frame of the stream has come by a lane: is it the root's, is it in order, and on with it. Takes
+ * over the reference. 0, also if the run has failed for it; -1 with err if it must not come. */
+int pbc_run_take(struct pbc_run *r, struct pbc_lane *l, struct pbc_chunk *c, struct pbc_error *err);
 
 /* Root: the next frame of the stream, from its reader. Takes over the reference. */
 void pbc_run_from_source(struct pbc_run *r, struct pbc_chunk *c);
@@ -174,30 +186,71 @@ int pbc_run_frame(void *run, struct pbc_conn *conn, struct pbc_chunk *chunk, str
 /* Look whether this node has the set of r->check, or those that it extends. */
 void pbc_run_look(struct pbc_run *r);
 
-/* --- going round slow nodes (run_feed.c) --- */
+/* --- the stream from node to node: to whom (run_lanes.c) --- */
 
-/* Who sends the stream to this node: the parent, or another node above. */
-struct pbc_peer *pbc_feed_from(struct pbc_run *r);
+/* As many lanes as the shape has; those who get the second one from here are still to come. */
+int pbc_lanes_begin(struct pbc_run *r, struct pbc_error *err);
 
-/* Pass a frame of the stream, BEGIN to DONE, on to all that get it from here. Borrows it. */
-void pbc_feed_pass(struct pbc_run *r, struct pbc_chunk *c);
+/* Those that get, or may come to get, a lane from here: children, then the others. */
+uint32_t pbc_takers(const struct pbc_run *r);
+struct pbc_peer *pbc_taker(struct pbc_run *r, uint32_t i);
 
-/* LEAF, MOVE, LEFT or CLAIM has come from the peer: 0, or -1 with err if that is an error of the
- * protocol. */
-int pbc_feed_frame(struct pbc_run *r, struct pbc_peer *p, const struct pbc_chunk *c,
+/* It does now. */
+int pbc_taker_gets(const struct pbc_peer *p);
+
+/* The i-th taker if it gets this lane now, or NULL. */
+struct pbc_peer *pbc_lane_taker(struct pbc_run *r, const struct pbc_lane *l, uint32_t i);
+
+/* 1 while somebody is still to come for the lane: what is passed on is kept as well. */
+int pbc_lane_keeps(const struct pbc_lane *l);
+
+/* Nobody is, perhaps: then let go of what was kept. */
+void pbc_lane_let_go(struct pbc_lane *l);
+
+/* Rank `above` is on the way of the lane from the root to `rank`. */
+int pbc_lane_is_above(const struct pbc_run *r, const struct pbc_lane *l, uint32_t above,
+                      uint32_t rank);
+
+/* Pass a frame of the stream, BEGIN to DONE, on to all that get the lane. Borrows it. */
+void pbc_lane_pass(struct pbc_run *r, struct pbc_lane *l, struct pbc_chunk *c);
+
+/* A proven stranger may be one who is to come: 1 if so, the connection is then taken over. */
+int pbc_lane_admit(struct pbc_run *r, struct pbc_conn *c);
+
+/* CLAIM has come from one of those: 0, or -1 with err if that is an error of the protocol. */
+int pbc_lane_claim(struct pbc_run *r, struct pbc_peer *p, const struct pbc_chunk *c,
                    struct pbc_error *err);
 
-/* A proven stranger may want to be fed: 1 if so, the connection is then taken over. */
-int pbc_feed_admit(struct pbc_run *r, struct pbc_conn *c);
+/* --- from whom, and going round slow nodes (run_feed.c, run_pace.c) --- */
+
+/* Who sends the lane to this node: the parent, or another node above. */
+struct pbc_peer *pbc_feed_from(struct pbc_run *r, struct pbc_lane *l);
+
+/* Get the lane from the node of that rank and address from now on: connect to it. */
+int pbc_feed_dial(struct pbc_run *r, struct pbc_lane *l, uint32_t rank,
+                  const struct pbc_msg_move *at, struct pbc_error *err);
+
+/* The peer is slow: go round it. */
+void pbc_feed_go_round(struct pbc_run *r, struct pbc_peer *p);
+
+/* LEAF, MOVE, LEFT or CLAIM has come from the peer: as pbc_lane_claim. */
+int pbc_feed_frame(struct pbc_run *r, struct pbc_peer *p, const struct pbc_chunk *c,
+                   struct pbc_error *err);
 
 /* A connection to a node that is fed, or to the one that feeds this one, is of no more use. */
 void pbc_feed_lost(struct pbc_run *r, struct pbc_peer *p, const struct pbc_error *why);
 
+/* The lane has failed here: the run has too, unless the verdict comes down the tree first. */
+void pbc_feed_missing(struct pbc_run *r, struct pbc_lane *l, const struct pbc_error *why);
+
 /* The transport that is not the tree has failed. */
 void pbc_feed_broke(struct pbc_run *r, const struct pbc_error *why);
 
-/* Look who is slow, and do what waits for its time. */
+/* Do what waits for its time. */
 void pbc_feed_look(struct pbc_run *r, uint64_t now);
+
+/* Look who is slow. */
+void pbc_pace_look(struct pbc_run *r, uint64_t now);
 
 void pbc_feed_release(struct pbc_run *r);
 

@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PBC_WIRE_VERSION 2
+#define PBC_WIRE_VERSION 3
 
 #define PBC_KEY_BYTES    32
 #define PBC_NONCE_BYTES  32
@@ -46,7 +46,7 @@ enum pbc_frame_type {
     PBC_FRAME_FAILED = 36,
     /* from who gets the stream to who sends it */
     PBC_FRAME_LEFT = 37,  /* answer to LEAF: aux = nodes that were told to MOVE */
-    PBC_FRAME_CLAIM = 38, /* first on a new connection: aux = frames of the stream that it has */
+    PBC_FRAME_CLAIM = 38, /* first on a new connection: aux = frames of the lane that it has */
 };
 
 struct pbc_frame {
@@ -74,7 +74,7 @@ struct pbc_record {
     uint8_t family; /* 4 or 6; 0: this node has no address, or nobody to listen to */
     uint8_t address[16];
     uint16_t port;
-    uint8_t arity;              /* of the tree; the root's counts */
+    uint8_t arity;              /* of the tree, or PBC_TREE_TWO; the root's counts */
     uint8_t key[PBC_KEY_BYTES]; /* of this run; the root's counts, others send zeros */
     char node[PBC_NODE_MAX];
 };
@@ -182,8 +182,9 @@ struct pbc_msg_move {
 uint32_t pbc_move_encode(const struct pbc_msg_move *m, uint8_t *out);
 int pbc_move_decode(const uint8_t *in, uint32_t len, struct pbc_msg_move *m, struct pbc_error *err);
 
-/* CLAIM: who claims. */
+/* CLAIM: who claims, and which of the trees' frames. */
 struct pbc_msg_claim {
+    uint8_t lane;
     char node[PBC_NODE_MAX];
 };
 uint32_t pbc_claim_encode(const struct pbc_msg_claim *m, uint8_t *out);

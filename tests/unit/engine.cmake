@@ -63,8 +63,18 @@ foreach(what agent extends feed forged losses refused_runs runs)
     add_dependencies(test_engine_${what} pbcast-stage-local)
 endforeach()
 
-# The same with an agent that takes every node for a slow one.
-add_executable(pbcast-stage-hasty engine_agent.c ${PROJECT_SOURCE_DIR}/stage/run_feed.c)
+# The same over two trees.
+foreach(what extends feed forged losses refused_runs runs)
+    set(name two_${what})
+    pbc_unit_test(engine_${name} FILE engine_${what} SOURCES engine_nodes.c engine_proxy.c
+                  LIBRARIES pbc_engine_test_support)
+    target_compile_definitions(test_engine_${name} PRIVATE
+                               PBC_LOCAL_AGENT="$<TARGET_FILE:pbcast-stage-local>" PBC_TWO_TREES)
+    add_dependencies(test_engine_${name} pbcast-stage-local)
+endforeach()
+
+# With an agent that takes every node for a slow one.
+add_executable(pbcast-stage-hasty engine_agent.c ${PROJECT_SOURCE_DIR}/stage/run_pace.c)
 target_compile_definitions(pbcast-stage-hasty PRIVATE LAG_BYTES=1 LAG_MS=1 LAG_RATIO=0 LAG_TIMES=1)
 target_link_libraries(pbcast-stage-hasty PRIVATE pbc_engine pbc_flags)
 foreach(what feed losses refused_runs runs)
@@ -73,6 +83,13 @@ foreach(what feed losses refused_runs runs)
                   LIBRARIES pbc_engine_test_support)
     target_compile_definitions(test_engine_${name} PRIVATE
                                PBC_LOCAL_AGENT="$<TARGET_FILE:pbcast-stage-hasty>" PBC_HASTY)
+    add_dependencies(test_engine_${name} pbcast-stage-hasty)
+    set(name hasty_two_${what})
+    pbc_unit_test(engine_${name} FILE engine_${what} SOURCES engine_nodes.c engine_proxy.c
+                  LIBRARIES pbc_engine_test_support)
+    target_compile_definitions(test_engine_${name} PRIVATE
+                               PBC_LOCAL_AGENT="$<TARGET_FILE:pbcast-stage-hasty>" PBC_HASTY
+                               PBC_TWO_TREES)
     add_dependencies(test_engine_${name} pbcast-stage-hasty)
 endforeach()
 

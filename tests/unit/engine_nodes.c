@@ -129,6 +129,9 @@ static void be_agent(struct run *r, unsigned node, const struct run_options *o)
     argv[argc++] = (char *)(uintptr_t) "--job";
     argv[argc++] = job;
     words_of(argv, &argc, "--address lo --progress none --min-free 0 --fence 60");
+#ifdef PBC_TWO_TREES
+    words_of(argv, &argc, "--tree two");
+#endif
     if (o->args != NULL)
         words_of(argv, &argc, o->args);
     if (o->odd_args != NULL && rank == o->odd)

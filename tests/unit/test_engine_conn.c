@@ -182,7 +182,7 @@ static void another_version_is_refused_by_name(void **state)
     msg[11]++;
     assert_int_equal(write(fd, msg, sizeof(msg)), sizeof(msg));
     assert_int_equal(turn(e, e->parent), -1);
-    assert_error(&e->err, PBC_EXIT_PEER, "version 3, expected 2");
+    assert_error(&e->err, PBC_EXIT_PEER, "version 4, expected 3");
     close(fd);
 }
 
