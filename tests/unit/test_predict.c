@@ -24,14 +24,11 @@ static struct pbc_sim plain(uint32_t chunks)
                             .seed = 1};
 }
 
-static struct pbc_sim_result run_heap(uint32_t size, uint32_t arity, const struct pbc_sim *p)
+static struct pbc_sim_result run(uint32_t size, uint32_t arity, const struct pbc_sim *p)
 {
     struct pbc_sim_result r;
-    struct pbc_shape s;
 
-    assert_int_equal(pbc_shape_heap(&s, size, arity), 0);
-    assert_int_equal(pbc_simulate(&s, p, &r), 0);
-    pbc_shape_free(&s);
+    assert_int_equal(pbc_simulate(size, arity, p, &r), 0);
     return r;
 }
 
@@ -50,9 +47,8 @@ static void a_chain_takes_its_closed_form(void **state)
         struct pbc_sim p = plain(200);
         double n = sizes[i];
 
-        assert_near(run_heap(sizes[i], 1, &p).done, (double)p.bytes / RATE +
-                                                        (n - 2) * CHUNK / RATE +
-                                                        (n - 1) * (p.latency + p.hop));
+        assert_near(run(sizes[i], 1, &p).done, (double)p.bytes / RATE + (n - 2) * CHUNK / RATE +
+                                                   (n - 1) * (p.latency + p.hop));
     }
 }
 
@@ -68,7 +64,7 @@ static void a_full_tree_takes_what_its_header_predicts(void **state)
             for (uint32_t d = 0; d < depth; d++)
                 size += level *= k;
             /* T(k) of core/tree.h */
-            assert_near(run_heap(size, k, &p).sent,
+            assert_near(run(size, k, &p).sent,
                         k * (double)p.bytes / RATE +
                             (depth - 1.0) * (k * (double)CHUNK / RATE + p.latency) + p.latency);
         }
@@ -82,10 +78,10 @@ static void a_node_alone_takes_the_slower_of_reading_and_unpacking(void **state)
     (void)state;
     p.read_rate = 5e7;
     p.unpack_rate = 2e8;
-    assert_near(run_heap(1, 1, &p).done, (double)p.bytes / 5e7 + CHUNK / 2e8);
+    assert_near(run(1, 1, &p).done, (double)p.bytes / 5e7 + CHUNK / 2e8);
     p.read_rate = 5e8;
     p.unpack_rate = 2e7;
-    assert_near(run_heap(1, 1, &p).done, CHUNK / 5e8 + (double)p.bytes / 2e7);
+    assert_near(run(1, 1, &p).done, CHUNK / 5e8 + (double)p.bytes / 2e7);
 }
 
 static void slow_unpacking_everywhere_delays_the_last_node_by_its_way_only(void **state)
@@ -96,7 +92,7 @@ static void slow_unpacking_everywhere_delays_the_last_node_by_its_way_only(void 
     (void)state;
     p.pool = 256;
     p.unpack_rate = RATE / 4;
-    assert_near(run_heap(8, 1, &p).done, first + (double)p.bytes / p.unpack_rate);
+    assert_near(run(8, 1, &p).done, first + (double)p.bytes / p.unpack_rate);
 }
 
 static void few_buffers_hold_the_sender_to_the_pace_of_unpacking(void **state)
@@ -107,9 +103,9 @@ static void few_buffers_hold_the_sender_to_the_pace_of_unpacking(void **state)
     (void)state;
     p.unpack_rate = RATE / 4;
     p.pool = 256;
-    fast = run_heap(8, 1, &p).sent;
+    fast = run(8, 1, &p).sent;
     p.pool = 16;
-    held = run_heap(8, 1, &p).sent;
+    held = run(8, 1, &p).sent;
     assert_true(fast < 1.1 * (double)p.bytes / RATE);
     assert_true(held > 0.9 * (double)(p.bytes - 16 * CHUNK) / p.unpack_rate);
 }
@@ -117,24 +113,24 @@ static void few_buffers_hold_the_sender_to_the_pace_of_unpacking(void **state)
 static void a_slow_node_delays_those_below_it_but_not_with_handover_and_room(void **state)
 {
     struct pbc_sim p = plain(200);
-    double alone = run_heap(16, 1, &p).fast_sent;
+    double alone = run(16, 1, &p).fast_sent;
     struct pbc_sim_result r;
 
     (void)state;
     p.slow_rank = 5;
     p.slow_factor = 10;
     p.pool = 256;
-    r = run_heap(16, 1, &p);
+    r = run(16, 1, &p);
     assert_int_equal(r.slow_nodes, 1);
     assert_true(r.fast_sent > 9 * alone);
     p.handover = 1;
-    r = run_heap(16, 1, &p);
+    r = run(16, 1, &p);
     assert_int_equal(r.degree, 2);
     assert_true(r.sent > 9 * alone);
     assert_true(r.fast_sent < 1.4 * alone);
     /* without room for all that the slow node has not yet taken, the others wait for it */
     p.pool = 32;
-    r = run_heap(16, 1, &p);
+    r = run(16, 1, &p);
     assert_true(r.fast_sent > 5 * alone);
 }
 
@@ -146,98 +142,139 @@ static void every_slow_node_counts_and_the_seed_chooses(void **state)
     (void)state;
     p.slow_share = 0.1;
     p.slow_factor = 2;
-    slow = run_heap(2000, 2, &p).slow_nodes;
+    slow = run(2000, 2, &p).slow_nodes;
     assert_in_range(slow, 120, 280);
-    assert_int_equal(run_heap(2000, 2, &p).slow_nodes, slow);
+    assert_int_equal(run(2000, 2, &p).slow_nodes, slow);
     p.slow_share = 1;
-    assert_int_equal(run_heap(2000, 2, &p).slow_nodes, 1999);
+    assert_int_equal(run(2000, 2, &p).slow_nodes, 1999);
 }
 
 /* ---- two trees ---- */
 
-static void check_two_trees(uint32_t size)
+static void two_trees_take_the_rate_of_the_links_and_a_short_way(void **state)
 {
-    struct pbc_shape s;
+    (void)state;
+    for (uint32_t size = 3; size <= 1000; size = size < 40 ? size + 1 : 2 * size + 1) {
+        struct pbc_sim p = plain(500);
+        struct pbc_sim_result r = run(size, PBC_TREE_TWO, &p);
+        double depth = pbc_tree_depth(PBC_TREE_TWO, size);
+        double rest = r.sent - (double)p.bytes / RATE - (p.latency + p.hop);
 
-    assert_int_equal(pbc_shape_two_trees(&s, size), 0);
-    for (unsigned t = 0; t < 2; t++) {
-        uint32_t roots = 0;
+        /* T(two trees) of core/tree.h, and at each node a chunk of the other tree before it */
+        assert_true(rest > 0);
+        assert_true(rest <= (depth - 1) * (3 * (double)CHUNK / RATE + p.latency + p.hop));
+        assert_int_equal(r.degree, 2);
+    }
+}
 
-        for (uint32_t v = 1; v < size; v++) {
-            int64_t at = v;
-            uint32_t steps = 0;
+static void the_chunks_of_two_trees_are_unpacked_in_order(void **state)
+{
+    struct pbc_sim p = plain(201);
+    double depth = pbc_tree_depth(PBC_TREE_TWO, 100);
+    double rest;
 
-            roots += s.parent[t][v] == 0;
-            while (at > 0 && steps++ <= size)
-                at = s.parent[t][at];
-            assert_int_equal(at, 0); /* no circle */
+    (void)state;
+    p.pool = 256;
+    p.unpack_rate = RATE / 4;
+    /* both trees from the root to one node, a chunk of each in turn */
+    assert_near(run(2, PBC_TREE_TWO, &p).done,
+                CHUNK / RATE + p.latency + p.hop + (double)p.bytes / p.unpack_rate);
+    rest = run(100, PBC_TREE_TWO, &p).done - (double)p.bytes / p.unpack_rate;
+    assert_true(rest > 0);
+    assert_true(rest <= depth * (3 * (double)CHUNK / RATE + p.latency + p.hop));
+    /* as fast as the links, it is done soon after both: no tree is left for the other's end */
+    p.unpack_rate = RATE;
+    rest = run(100, PBC_TREE_TWO, &p).done - (double)p.bytes / RATE;
+    assert_true(rest <= (depth + 1) * (3 * (double)CHUNK / RATE + p.latency + p.hop));
+}
+
+static void in_two_trees_a_slow_leaf_of_both_delays_itself_only(void **state)
+{
+    struct pbc_sim p = plain(200);
+    struct pbc_sim_result alone, r;
+
+    (void)state;
+    p.pool = 512;
+    p.unpack_rate = RATE;
+    alone = run(32, PBC_TREE_TWO, &p);
+    p.slow_rank = 16; /* the last of those without children in the one and the other */
+    p.slow_factor = 10;
+    r = run(32, PBC_TREE_TWO, &p);
+    assert_int_equal(r.slow_nodes, 1);
+    assert_true(r.done > 9 * alone.done);
+    assert_true(r.fast_done < 1.05 * alone.done);
+}
+
+static void in_two_trees_those_below_a_slow_node_are_fed_in_each_from_above_it(void **state)
+{
+    struct pbc_sim p = plain(200);
+    double alone = run(32, PBC_TREE_TWO, &p).fast_sent;
+
+    (void)state;
+    p.slow_factor = 10;
+    for (p.slow_rank = 1; p.slow_rank < 32; p.slow_rank++) {
+        struct pbc_sim_result r;
+
+        if (p.slow_rank == 16)
+            continue; /* nobody is below it */
+        p.pool = 512;
+        p.handover = 0;
+        assert_true(run(32, PBC_TREE_TWO, &p).fast_sent > 9 * alone);
+        p.handover = 1;
+        r = run(32, PBC_TREE_TWO, &p);
+        assert_true(r.sent > 9 * alone);
+        /* who goes round it sends the half to three, not two, and to it */
+        assert_true(r.fast_sent < 1.75 * alone);
+        assert_in_range(r.degree, 3, 4);
+        /* without room for what it has not yet taken they wait */
+        p.pool = 32;
+        assert_true(run(32, PBC_TREE_TWO, &p).fast_sent > 5 * alone);
+    }
+}
+
+static void two_trees_with_the_fewest_buffers_do_not_wait_for_each_other(void **state)
+{
+    (void)state;
+    for (uint32_t size = 1; size <= 70; size++) {
+        for (uint32_t pool = 2; pool <= 5; pool++) {
+            for (int seed = 1; seed <= 8; seed++) {
+                struct pbc_sim p = plain(40);
+
+                p.pool = pool;
+                p.unpack_rate = seed % 2 == 0 ? RATE / 2 : 0;
+                p.read_rate = RATE;
+                p.slow_share = seed <= 2 ? 0 : 0.2;
+                p.slow_factor = 7;
+                p.handover = seed >= 6;
+                p.seed = (uint64_t)seed;
+                run(size, PBC_TREE_TWO, &p);
+            }
         }
-        assert_int_equal(roots, size > 1);
-        assert_int_equal(s.first[t][size], size - 1);
     }
-    for (uint32_t v = 1; v < size; v++) {
-        uint32_t a = s.first[0][v + 1] - s.first[0][v], b = s.first[1][v + 1] - s.first[1][v];
-
-        /* each byte of half of the bundle to each of at most two children: all of it once */
-        if (a + b > 2)
-            fail_msg("of %u: rank %u has %u and %u children", size, v, a, b);
-    }
-    /* the height of such a tree, and the link from the root */
-    assert_true(pbc_shape_depth(&s) <= 2 + (uint32_t)ceil(log2(size + 1)));
-    pbc_shape_free(&s);
-}
-
-static void two_trees_share_the_sending_evenly(void **state)
-{
-    (void)state;
-    for (uint32_t size = 1; size <= 600; size++)
-        check_two_trees(size);
-    check_two_trees(5310);
-    check_two_trees(9408);
-    check_two_trees(100000);
-}
-
-static void two_trees_reach_the_rate_of_the_links(void **state)
-{
-    struct pbc_sim p = plain(2000);
-    struct pbc_sim_result r;
-    struct pbc_shape s;
-    double depth;
-
-    (void)state;
-    assert_int_equal(pbc_shape_two_trees(&s, 1000), 0);
-    assert_int_equal(pbc_simulate(&s, &p, &r), 0);
-    depth = pbc_shape_depth(&s);
-    pbc_shape_free(&s);
-    assert_true(r.sent >= (double)p.bytes / RATE);
-    /* two chunks at each level, as each node sends for two */
-    assert_true(r.sent <= (double)p.bytes / RATE + depth * (4 * CHUNK / RATE + p.latency + p.hop));
-    assert_int_equal(r.degree, 2);
 }
 
 static void parameters_without_sense_are_refused(void **state)
 {
     struct pbc_sim_result r;
-    struct pbc_shape s;
-    struct pbc_sim p;
+    struct pbc_sim p = plain(10);
 
     (void)state;
-    assert_int_equal(pbc_shape_two_trees(&s, 4), 0);
+    assert_int_equal(pbc_simulate(0, 2, &p, &r), -1);
+    assert_int_equal(pbc_simulate(4, 0, &p, &r), -1);
+    p.pool = 1;
+    assert_int_equal(pbc_simulate(4, 2, &p, &r), 0);
+    assert_int_equal(pbc_simulate(4, PBC_TREE_TWO, &p, &r), -1); /* of two trees */
     p = plain(10);
     p.rate = NAN;
-    assert_int_equal(pbc_simulate(&s, &p, &r), -1);
+    assert_int_equal(pbc_simulate(4, 2, &p, &r), -1);
     p = plain(10);
     p.chunk = 0;
-    assert_int_equal(pbc_simulate(&s, &p, &r), -1);
-    p = plain(10);
-    p.pool = 1; /* of two streams */
-    assert_int_equal(pbc_simulate(&s, &p, &r), -1);
+    assert_int_equal(pbc_simulate(4, 2, &p, &r), -1);
     p = plain(10);
     p.window = 0;
-    assert_int_equal(pbc_simulate(&s, &p, &r), -1);
+    assert_int_equal(pbc_simulate(4, 2, &p, &r), -1);
     p = plain(0);
-    assert_int_equal(pbc_simulate(&s, &p, &r), -1);
-    pbc_shape_free(&s);
+    assert_int_equal(pbc_simulate(4, 2, &p, &r), -1);
 }
 
 int main(void)
@@ -250,8 +287,11 @@ int main(void)
         cmocka_unit_test(few_buffers_hold_the_sender_to_the_pace_of_unpacking),
         cmocka_unit_test(a_slow_node_delays_those_below_it_but_not_with_handover_and_room),
         cmocka_unit_test(every_slow_node_counts_and_the_seed_chooses),
-        cmocka_unit_test(two_trees_share_the_sending_evenly),
-        cmocka_unit_test(two_trees_reach_the_rate_of_the_links),
+        cmocka_unit_test(two_trees_take_the_rate_of_the_links_and_a_short_way),
+        cmocka_unit_test(the_chunks_of_two_trees_are_unpacked_in_order),
+        cmocka_unit_test(in_two_trees_a_slow_leaf_of_both_delays_itself_only),
+        cmocka_unit_test(in_two_trees_those_below_a_slow_node_are_fed_in_each_from_above_it),
+        cmocka_unit_test(two_trees_with_the_fewest_buffers_do_not_wait_for_each_other),
         cmocka_unit_test(parameters_without_sense_are_refused),
     };
 

@@ -2,8 +2,9 @@
  *
  *     predict SHAPE NODES KEY=VALUE...
  *
- * SHAPE is `pbcast` (the arity that core/tree.h chooses), an arity, or `two-tree`. Keys are those
- * of struct pbc_sim. Prints one line of JSON.
+ * SHAPE is an arity, `two-tree`, or `pbcast`: the shape that an agent chooses, which knows the
+ * bytes but not the links. Keys are those of struct pbc_sim. Prints one line of JSON; its shape is
+ * an arity or two-tree.
  */
 #include "simulate.h"
 #include "tree.h"
@@ -12,6 +13,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define TWO_TREES "two-tree"
+
+/* What the choice is made for: LINK_RATE and LINK_LATENCY of stage/run.c, PBC_CHUNK_BYTES. */
+#define AGENT_CHUNK   65536
+#define AGENT_RATE    1.25e9
+#define AGENT_LATENCY 50e-6
 
 static struct pbc_sim sim = {.bytes = 100000000,
                              .chunk = 262144,
@@ -81,21 +89,25 @@ static void take(char *word)
         die(word, "no such key");
 }
 
-static int make_shape(struct pbc_shape *shape, const char *name, uint32_t size)
+static uint32_t arity_of(const char *shape, uint32_t size)
 {
-    if (strcmp(name, "two-tree") == 0)
-        return pbc_shape_two_trees(shape, size);
-    if (strcmp(name, "pbcast") == 0)
-        return pbc_shape_heap(shape, size,
-                              pbc_tree_arity(size, sim.bytes, sim.chunk, sim.rate, sim.latency));
-    return pbc_shape_heap(shape, size, (uint32_t)number(name));
+    double arity;
+
+    if (strcmp(shape, TWO_TREES) == 0)
+        return PBC_TREE_TWO;
+    if (strcmp(shape, "pbcast") == 0)
+        return pbc_tree_arity(size, sim.bytes, AGENT_CHUNK, AGENT_RATE, AGENT_LATENCY);
+    arity = number(shape);
+    if (arity < 1 || arity > PBC_ARITY_MAX)
+        die(shape, "no arity of a tree");
+    return (uint32_t)arity;
 }
 
 int main(int argc, char *argv[])
 {
     struct pbc_sim_result r;
-    struct pbc_shape shape;
-    uint32_t size;
+    uint32_t size, arity;
+    char shape[16] = TWO_TREES;
 
     if (argc < 3) {
         fputs("usage: predict pbcast|two-tree|ARITY NODES [KEY=VALUE...]\n", stderr);
@@ -106,14 +118,15 @@ int main(int argc, char *argv[])
         die(argv[2], "no number of nodes");
     for (int i = 3; i < argc; i++)
         take(argv[i]);
-    if (make_shape(&shape, argv[1], size) != 0)
-        die(argv[1], "no memory");
-    if (pbc_simulate(&shape, &sim, &r) != 0)
+    arity = arity_of(argv[1], size);
+    if (arity != PBC_TREE_TWO)
+        snprintf(shape, sizeof(shape), "%u", arity);
+    if (pbc_simulate(size, arity, &sim, &r) != 0)
         die("parameters", "make no sense, or there is no memory");
-    printf("{\"arity\": %u, \"depth\": %u, \"sent\": %.6f, \"done\": %.6f, \"fast_sent\": %.6f, "
-           "\"fast_done\": %.6f, \"slow_nodes\": %u, \"degree\": %u, \"events\": %llu}\n",
-           shape.arity, pbc_shape_depth(&shape), r.sent, r.done, r.fast_sent, r.fast_done,
-           r.slow_nodes, r.degree, (unsigned long long)r.events);
-    pbc_shape_free(&shape);
+    printf(
+        "{\"shape\": \"%s\", \"depth\": %u, \"sent\": %.6f, \"done\": %.6f, \"fast_sent\": %.6f, "
+        "\"fast_done\": %.6f, \"slow_nodes\": %u, \"degree\": %u, \"events\": %llu}\n",
+        shape, pbc_tree_depth(arity, size), r.sent, r.done, r.fast_sent, r.fast_done, r.slow_nodes,
+        r.degree, (unsigned long long)r.events);
     return 0;
 }

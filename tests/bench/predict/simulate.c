@@ -1,5 +1,7 @@
 #include "simulate.h"
 
+#include "tree.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,23 +11,23 @@ struct event {
     double at;
     uint32_t node; /* whose event it is */
     uint8_t kind;
-    uint8_t stream;
+    uint8_t lane;
 };
 
-/* A link of the shape: `from` sends the chunks of `stream` to `to`. */
+/* A link of the trees: `from` sends the chunks of `lane` to `to`. */
 struct edge {
     uint32_t to;
-    uint32_t sent; /* chunks of the stream */
-    uint8_t stream;
+    uint32_t sent; /* chunks of the lane */
+    uint8_t lane;
 };
 
 struct node {
-    uint32_t first, edges;           /* in sim.edges: those on which it sends */
-    uint32_t turn;                   /* which is asked first */
-    uint32_t feeds[PBC_STREAMS_MAX]; /* who feeds it */
-    uint32_t come[PBC_STREAMS_MAX];  /* chunks that have come */
-    uint32_t way[PBC_STREAMS_MAX];   /* chunks that were sent to it */
-    uint32_t freed[PBC_STREAMS_MAX];
+    uint32_t first, edges;         /* in sim.edges: those on which it sends */
+    uint32_t turn;                 /* which is asked first */
+    uint32_t feeds[PBC_LANES_MAX]; /* who feeds it */
+    uint32_t come[PBC_LANES_MAX];  /* chunks that have come */
+    uint32_t way[PBC_LANES_MAX];   /* chunks that were sent to it */
+    uint32_t freed[PBC_LANES_MAX];
     uint32_t unpacked;
     uint8_t sending, unpacking, slow;
     double in_free; /* when its link can take the next chunk */
@@ -34,9 +36,9 @@ struct node {
 
 struct sim {
     const struct pbc_sim *p;
-    const struct pbc_shape *shape;
+    uint32_t size, arity;
+    unsigned lanes;
     uint32_t chunks, read;
-    uint32_t pool; /* of a stream */
     struct node *node;
     struct edge *edge;
     struct event *heap;
@@ -57,9 +59,9 @@ static int before(const struct event *a, const struct event *b)
     return a->kind < b->kind;
 }
 
-static void push(struct sim *s, double at, enum kind kind, uint32_t node, unsigned stream)
+static void push(struct sim *s, double at, enum kind kind, uint32_t node, unsigned lane)
 {
-    struct event e = {at, node, (uint8_t)kind, (uint8_t)stream};
+    struct event e = {at, node, (uint8_t)kind, (uint8_t)lane};
     size_t i = s->events;
 
     if (s->events == s->room) {
@@ -104,10 +106,10 @@ static struct event pop(struct sim *s)
 
 /* ---- the model ---- */
 
-/* How many of the first `chunks` chunks are of a stream. */
-static uint32_t of_stream(const struct sim *s, uint32_t chunks, unsigned stream)
+/* How many of the first `chunks` chunks are of a lane. */
+static uint32_t of_lane(const struct sim *s, uint32_t chunks, unsigned lane)
 {
-    return (chunks + s->shape->streams - 1 - stream) / s->shape->streams;
+    return (chunks + s->lanes - 1 - lane) / s->lanes;
 }
 
 static double chunk_time(const struct sim *s, uint32_t chunk)
@@ -127,46 +129,48 @@ static void send_next(struct sim *s, uint32_t from);
 static void read_next(struct sim *s);
 
 /* Buffers of a node that are no longer needed; who waits for one may go on. */
-static void release(struct sim *s, uint32_t v, unsigned stream)
+static void release(struct sim *s, uint32_t v, unsigned lane)
 {
     struct node *n = &s->node[v];
-    uint32_t least = of_stream(s, n->unpacked, stream);
+    uint32_t least = of_lane(s, n->unpacked, lane);
 
-    for (uint32_t i = n->first; i < n->first + n->edges; i++) {
-        if (s->edge[i].stream == stream && s->edge[i].sent < least)
-            least = s->edge[i].sent;
+    for (uint32_t i = 0; i < n->edges; i++) {
+        const struct edge *e = &s->edge[n->first + i];
+        uint32_t gone = e->sent - (n->sending && i + 1 == n->turn);
+
+        if (e->lane == lane && gone < least)
+            least = gone;
     }
-    if (least <= n->freed[stream])
+    if (least <= n->freed[lane])
         return;
-    n->freed[stream] = least;
+    n->freed[lane] = least;
     if (v == 0)
         read_next(s);
     else
-        send_next(s, n->feeds[stream]);
+        send_next(s, n->feeds[lane]);
 }
 
 static void unpack_next(struct sim *s, uint32_t v)
 {
     struct node *n = &s->node[v];
-    unsigned stream = n->unpacked % s->shape->streams;
+    unsigned lane = n->unpacked % s->lanes;
 
-    if (n->unpacking || n->unpacked == s->chunks ||
-        n->come[stream] <= n->unpacked / s->shape->streams)
+    if (n->unpacking || n->unpacked == s->chunks || n->come[lane] <= n->unpacked / s->lanes)
         return;
     n->unpacking = 1;
     push(s,
          s->now + (s->p->unpack_rate > 0 ? chunk_time(s, n->unpacked) * s->p->rate /
                                                s->p->unpack_rate * slowness(s, v)
                                          : 0),
-         UNPACKED, v, stream);
+         UNPACKED, v, lane);
 }
 
 static int can_take(const struct sim *s, const struct edge *e)
 {
     const struct node *to = &s->node[e->to];
 
-    return to->way[e->stream] - to->freed[e->stream] < s->pool &&
-           to->way[e->stream] - to->come[e->stream] < s->p->window;
+    return to->way[e->lane] - to->freed[e->lane] < s->p->pool / s->lanes &&
+           to->way[e->lane] - to->come[e->lane] < s->p->window;
 }
 
 static void send_next(struct sim *s, uint32_t from)
@@ -180,9 +184,9 @@ static void send_next(struct sim *s, uint32_t from)
         struct node *to = &s->node[e->to];
         double begun, ended, came, took;
 
-        if (e->sent >= n->come[e->stream] || !can_take(s, e))
+        if (e->sent >= n->come[e->lane] || !can_take(s, e))
             continue;
-        took = chunk_time(s, e->sent * s->shape->streams + e->stream);
+        took = chunk_time(s, e->sent * s->lanes + e->lane);
         ended = s->now + took * slowness(s, from);
         begun = s->now + s->p->latency;
         if (begun < to->in_free)
@@ -191,12 +195,12 @@ static void send_next(struct sim *s, uint32_t from)
         if (came < ended + s->p->latency)
             came = ended + s->p->latency;
         to->in_free = came;
-        to->way[e->stream]++;
+        to->way[e->lane]++;
         e->sent++;
         n->turn = (uint32_t)(e - &s->edge[n->first]) + 1;
         n->sending = 1;
-        push(s, ended, FREE, from, e->stream);
-        push(s, came + s->p->hop, COME, e->to, e->stream);
+        push(s, ended, FREE, from, e->lane);
+        push(s, came + s->p->hop, COME, e->to, e->lane);
         return;
     }
 }
@@ -204,18 +208,20 @@ static void send_next(struct sim *s, uint32_t from)
 static void read_next(struct sim *s)
 {
     struct node *root = &s->node[0];
-    unsigned stream = s->read % s->shape->streams;
+    unsigned lane = s->read % s->lanes;
+    uint32_t come = 0, freed = 0;
     double took;
 
-    if (s->read == s->chunks || root->way[stream] > root->come[stream] ||
-        root->way[stream] - root->freed[stream] >= s->pool)
-        return;
-    if (s->shape->streams > 1 && root->way[1 - stream] > root->come[1 - stream])
-        return; /* one chunk at a time */
+    for (unsigned i = 0; i < s->lanes; i++) {
+        come += root->come[i];
+        freed += root->freed[i];
+    }
+    if (s->read == s->chunks || s->read > come || s->read - freed >= s->p->pool)
+        return; /* it reads one at a time, into whichever buffer is free */
     took = s->p->read_rate > 0 ? chunk_time(s, s->read) * s->p->rate / s->p->read_rate : 0;
-    root->way[stream]++;
+    root->way[lane]++;
     s->read++;
-    push(s, s->now + took, READ, 0, stream);
+    push(s, s->now + took, READ, 0, lane);
 }
 
 static void handle(struct sim *s, const struct event *e)
@@ -225,25 +231,25 @@ static void handle(struct sim *s, const struct event *e)
     switch (e->kind) {
     case READ:
     case COME:
-        n->come[e->stream]++;
+        n->come[e->lane]++;
         if (e->kind == READ)
             read_next(s);
         else
-            send_next(s, n->feeds[e->stream]); /* its window is open again */
+            send_next(s, n->feeds[e->lane]); /* its window is open again */
         n->sent = s->now;
         send_next(s, e->node);
         unpack_next(s, e->node);
         break;
     case FREE:
         n->sending = 0;
-        release(s, e->node, e->stream);
+        release(s, e->node, e->lane);
         send_next(s, e->node);
         break;
     default:
         n->unpacking = 0;
         n->unpacked++;
         n->done = s->now;
-        release(s, e->node, e->stream);
+        release(s, e->node, e->lane);
         unpack_next(s, e->node);
     }
 }
@@ -265,7 +271,7 @@ static uint32_t choose_slow(struct sim *s)
     uint64_t state = s->p->seed * 0x9E3779B97F4A7C15ULL + 1;
     uint32_t slow = 0;
 
-    for (uint32_t v = 1; v < s->shape->size; v++) {
+    for (uint32_t v = 1; v < s->size; v++) {
         s->node[v].slow = uniform(&state) < s->p->slow_share ||
                           (s->p->slow_rank > 0 && v == (uint32_t)s->p->slow_rank);
         slow += s->node[v].slow;
@@ -273,13 +279,20 @@ static uint32_t choose_slow(struct sim *s)
     return slow;
 }
 
-/* Who feeds `v`: its parent, or with handover the nearest ancestor that is not slow. */
-static uint32_t feeder(const struct sim *s, uint32_t v, unsigned stream)
+static int64_t parent(const struct sim *s, unsigned lane, uint32_t v)
 {
-    int64_t u = s->shape->parent[stream][v];
+    int64_t up = pbc_tree_parent(s->arity, pbc_tree_place(lane, s->size, v));
+
+    return up < 0 ? up : pbc_tree_place(lane, s->size, (uint32_t)up);
+}
+
+/* Who feeds `v`: its parent, or with handover the nearest ancestor that is not slow. */
+static uint32_t feeder(const struct sim *s, uint32_t v, unsigned lane)
+{
+    int64_t u = parent(s, lane, v);
 
     while (s->p->handover && u > 0 && s->node[u].slow)
-        u = s->shape->parent[stream][u];
+        u = parent(s, lane, (uint32_t)u);
     return (uint32_t)u;
 }
 
@@ -287,33 +300,37 @@ static uint32_t connect(struct sim *s)
 {
     uint32_t at = 0, degree = 0;
 
-    for (unsigned stream = 0; stream < s->shape->streams; stream++) {
-        for (uint32_t v = 1; v < s->shape->size; v++) {
-            s->node[v].feeds[stream] = feeder(s, v, stream);
-            s->node[s->node[v].feeds[stream]].edges++;
+    for (unsigned lane = 0; lane < s->lanes; lane++) {
+        for (uint32_t v = 1; v < s->size; v++) {
+            s->node[v].feeds[lane] = feeder(s, v, lane);
+            s->node[s->node[v].feeds[lane]].edges++;
         }
     }
-    for (uint32_t v = 0; v < s->shape->size; v++) {
+    for (uint32_t v = 0; v < s->size; v++) {
         s->node[v].first = at;
         at += s->node[v].edges;
         degree = s->node[v].edges > degree ? s->node[v].edges : degree;
         s->node[v].edges = 0;
     }
-    for (unsigned stream = 0; stream < s->shape->streams; stream++) {
-        for (uint32_t v = 1; v < s->shape->size; v++) {
-            struct node *u = &s->node[s->node[v].feeds[stream]];
+    for (unsigned lane = 0; lane < s->lanes; lane++) {
+        for (uint32_t v = 1; v < s->size; v++) {
+            struct node *u = &s->node[s->node[v].feeds[lane]];
 
-            s->edge[u->first + u->edges++] = (struct edge){.to = v, .stream = (uint8_t)stream};
+            s->edge[u->first + u->edges++] = (struct edge){.to = v, .lane = (uint8_t)lane};
         }
     }
     return degree;
 }
 
-static void gather(const struct sim *s, struct pbc_sim_result *ret)
+/* Whether all nodes have all, with the times of the last. */
+static int gather(const struct sim *s, struct pbc_sim_result *ret)
 {
-    for (uint32_t v = 0; v < s->shape->size; v++) {
+    int whole = 1;
+
+    for (uint32_t v = 0; v < s->size; v++) {
         const struct node *n = &s->node[v];
 
+        whole = whole && n->unpacked == s->chunks;
         ret->sent = n->sent > ret->sent ? n->sent : ret->sent;
         ret->done = n->done > ret->done ? n->done : ret->done;
         if (n->slow)
@@ -321,20 +338,20 @@ static void gather(const struct sim *s, struct pbc_sim_result *ret)
         ret->fast_sent = n->sent > ret->fast_sent ? n->sent : ret->fast_sent;
         ret->fast_done = n->done > ret->fast_done ? n->done : ret->fast_done;
     }
+    return whole;
 }
 
-int pbc_simulate(const struct pbc_shape *shape, const struct pbc_sim *p, struct pbc_sim_result *ret)
+int pbc_simulate(uint32_t size, uint32_t arity, const struct pbc_sim *p, struct pbc_sim_result *ret)
 {
-    struct sim s = {.p = p, .shape = shape};
+    struct sim s = {.p = p, .size = size, .arity = arity, .lanes = pbc_tree_lanes(arity)};
     int rc = -1;
 
-    if (shape->size == 0 || p->bytes == 0 || p->chunk == 0 || !(p->rate > 0) ||
-        p->pool < shape->streams || p->window == 0 || p->bytes / p->chunk >= UINT32_MAX)
+    if (size == 0 || arity == 0 || p->bytes == 0 || p->chunk == 0 || !(p->rate > 0) ||
+        p->pool < s.lanes || p->window == 0 || p->bytes / p->chunk >= UINT32_MAX)
         return -1;
     s.chunks = (uint32_t)((p->bytes + p->chunk - 1) / p->chunk);
-    s.pool = p->pool / shape->streams;
-    s.node = calloc(shape->size, sizeof(*s.node));
-    s.edge = calloc((size_t)shape->size * shape->streams, sizeof(*s.edge));
+    s.node = calloc(size, sizeof(*s.node));
+    s.edge = calloc((size_t)size * s.lanes, sizeof(*s.edge));
     if (s.node == NULL || s.edge == NULL)
         goto out;
     memset(ret, 0, sizeof(*ret));
@@ -348,9 +365,8 @@ int pbc_simulate(const struct pbc_shape *shape, const struct pbc_sim *p, struct 
         s.count++;
         handle(&s, &e);
     }
-    gather(&s, ret);
     ret->events = s.count;
-    rc = s.no_memory ? -1 : 0;
+    rc = gather(&s, ret) ? 0 : -1;
 out:
     free(s.node);
     free(s.edge);
