@@ -185,7 +185,7 @@ def start_lost(status, text):
 
 
 PHASES = re.compile(r"in ([\d.]+) s \(((?:[a-z]+ [\d.]+(?:, )?)+)\)")
-ARITY = re.compile(r"arity (\d+)")
+SHAPE = re.compile(r"through (?:a tree of arity (\d+)|two trees),")
 SLOWEST = re.compile(r"slowest node (\S+) with ([\d.]+) s")
 
 
@@ -198,13 +198,24 @@ def stage_phases(text):
         for word in got.group(2).split(", "):
             name, value = word.split(" ")
             phases[name] = float(value)
-    got = ARITY.search(text)
+    got = SHAPE.search(text)
     if got is not None:
-        phases["arity"] = int(got.group(1))
+        phases["shape"] = got.group(1) or "two-tree"
     got = SLOWEST.search(text)
     if got is not None:
         phases.update(slowest_node=got.group(1), slowest=float(got.group(2)))
     return phases
+
+
+def shape_of(run):
+    """Who sent to whom in a run, in a word of the program predict; None if it did not say so."""
+    shape = run["phases"].get("shape", run["phases"].get("arity"))  # arity: older results
+    return None if shape is None else str(shape)
+
+
+def shape_name(shape):
+    names = {None: "-", "1": "chain", "2": "binary tree", "two-tree": "two trees"}
+    return names.get(shape, f"tree of arity {shape}")
 
 
 def root_of(job):

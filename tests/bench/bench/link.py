@@ -14,7 +14,7 @@ import time
 
 from . import report, svg
 from .base import WORK, Failure, Meter, load, say, warm
-from .cluster import Cluster, stage_phases, start_lost, step
+from .cluster import Cluster, shape_name, shape_of, stage_phases, start_lost, step
 from .programs import random_archive
 from .report import Bar, figure, median, ratio
 
@@ -126,12 +126,12 @@ def slow_pairs(data):
 
 def present(data):
     rows = [[str(p["nodes"]), f"{p['rate']} Mbit/s", str(p["mb"]),
-             "/".join(sorted({str(r["phases"].get("arity", "-")) for r in p["runs"]})),
+             "/".join(sorted({shape_name(shape_of(r)) for r in p["runs"]})),
              str(len(p["runs"])), figure(median(p["runs"], "floor")),
              figure(median(p["runs"], "seconds")), report.spread(p["runs"], "seconds"),
              figure(ratio(median(p["runs"], "seconds"), median(p["runs"], "floor"))),
              f"{100 * median(p['runs'], 'busy'):.0f} %"] for p in even(data)]
-    text = [report.table(["nodes", "links", "MB", "arity", "runs", "floor s", "measured s",
+    text = [report.table(["nodes", "links", "MB", "shape", "runs", "floor s", "measured s",
                           "least-most", "measured / floor", "processors busy"], rows), ""]
     rows = []
     for point, same in slow_pairs(data):

@@ -4,17 +4,16 @@ functions, calibrated on what the other sections measured."""
 import json
 import math
 import os
-import re
-import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
 from . import report, svg
 from .base import Failure, checked, say
+from .cluster import shape_name, shape_of
 from .link import even
 from .report import Bar, figure, median
 
 TITLE = "prediction"
-MINUTES, QUICK_MINUTES = 1.2, 0.6
+MINUTES, QUICK_MINUTES = 2.5, 1.5
 SIZES = [1, 2, 8, 48, 300, 1000, 5310, 9408, 100000]
 EDISON, GOAL = 5310, 1.3
 # The agent's chunks and buffers. Large runs are simulated in coarser chunks, which take longer to
@@ -25,7 +24,7 @@ TCP_SHARE = 1448 / 1514  # of a shaped link: payload of a full Ethernet frame wi
 # What the paper's authors published of Edison: seconds of MPI_Bcast and of unpacking at 4096 nodes,
 # in figure 3, and bytes of a usual bundle.
 PAPER = {"nodes": 4096, "bcast": 2.2, "untar": 11.2, "bytes": 300e6}
-SHAPES = {"pbcast": "pbcast", "two-tree": "two trees"}
+ARITIES = range(1, 9)  # of one tree, PBC_ARITY_MAX
 # Slow nodes: share of all, factor.
 SLOW = [(0.001, 10), (0.01, 2), (0.01, 10)]
 
@@ -79,11 +78,11 @@ def measured_points(link):
         return []
     rates = {}
     for p in even(link):
-        arity = {r["phases"].get("arity") for r in p["runs"]}
+        shapes = {shape_of(r) for r in p["runs"]}
         rates.setdefault((p["rate"], p["mb"]), []).append({
             "nodes": p["nodes"], "rate": p["rate"] * 1e6 / 8 * TCP_SHARE, "bytes": p["mb"] * 1e6,
             "measured": median(p["runs"], "seconds"), "runs": len(p["runs"]),
-            "shape": str(arity.pop()) if len(arity) == 1 and None not in arity else "pbcast"})
+            "shape": shapes.pop() if len(shapes) == 1 and None not in shapes else "pbcast"})
     return max(rates.values(), key=len, default=[])
 
 
@@ -122,6 +121,22 @@ def scenarios(unpack):
          "unpack_rate": unpack["rate"], "untar": unpack["untar"]}]
 
 
+def best_tree(s, nodes):
+    """The arity of the one tree that would be the fastest here: T(k) of core/tree.h."""
+    def depth(arity):
+        links, last = 0, nodes - 1
+        while last > 0:
+            links, last = links + 1, (last - 1) // arity
+        return links
+
+    return min(ARITIES, key=lambda k: k * s["bytes"] / s["rate"] +
+               (depth(k) - 1) * (k * chunk_of(nodes) / s["rate"] + s["latency"]))
+
+
+def chunk_of(nodes):
+    return COARSE if nodes < LARGE else COARSEST
+
+
 def keys_of(s, hop, **more):
     keys = {"bytes": s["bytes"], "rate": s["rate"], "read_rate": s["rate"],
             "latency": s["latency"], "unpack_rate": s["unpack_rate"], "hop": hop, "chunk": COARSE}
@@ -146,10 +161,10 @@ def measure(ctx, data, keep):
         # the largest size takes long: of one network only
         sizes = [n for n in SIZES if n < LARGE or (s["name"] == "10 Gbit/s" and not ctx.quick)]
         s["runs"] = {}
-        for shape in SHAPES:
-            s["runs"][shape] = dict(zip(map(str, sizes), sim.many(
-                [(shape, n, keys_of(s, hop, chunk=COARSE if n < LARGE else COARSEST))
-                 for n in sizes])))
+        for name in ("pbcast", "one tree"):
+            s["runs"][name] = dict(zip(map(str, sizes), sim.many(
+                [(name if name == "pbcast" else str(best_tree(s, n)), n,
+                  keys_of(s, hop, chunk=chunk_of(n))) for n in sizes])))
         data["scenarios"].append(s)
         keep()
         say(f"  {s['name']}: one node {s['runs']['pbcast']['1']['done']:.2f} s, {EDISON} nodes "
@@ -161,8 +176,9 @@ def measure(ctx, data, keep):
                                                    slow_factor=j["factor"], pool=j["pool"],
                                                    handover=j["handover"])) for j in jobs])
     data["slow"] = [dict(j, **r) for j, r in zip(jobs, results)]
-    jobs = [{"chunk": kib * 1024, "shape": shape} for kib in (64, 256) for shape in
-            ("1", "2", "pbcast", "two-tree")]
+    chosen = base["runs"]["pbcast"][str(EDISON)]["shape"]
+    jobs = [{"chunk": kib * 1024, "shape": shape, "chosen": shape == chosen} for kib in (64, 256)
+            for shape in ("1", "2", "two-tree")]
     results = sim.many([(j["shape"], EDISON, keys_of(base, hop, chunk=j["chunk"])) for j in jobs])
     data["chunks"] = [dict(j, **r) for j, r in zip(jobs, results)]
     keep()
@@ -190,14 +206,14 @@ def calibration_text(data):
     if data["hop"] is None:
         return ["There were no measured times to calibrate with: the delay of a hop is assumed to "
                 f"be {1e6 * data['hop_used']:.0f} microseconds.", ""], None
-    rows = [[str(p["nodes"]), p["shape"], figure(p["measured"], 3), figure(p["predicted"], 3),
+    rows = [[str(p["nodes"]), shape_name(p["shape"]), figure(p["measured"], 3), figure(p["predicted"], 3),
              f"{100 * (p['predicted'] / p['measured'] - 1):+.1f} %", str(p["runs"])]
             for p in points]
     text = ["Calibration: links of a known rate (the section on the relay), of which TCP's share is "
             f"{TCP_SHARE:.3f}. One parameter is fitted, the delay of a hop: "
             f"**{1e3 * data['hop']:.2f} ms** here, where all nodes share the processors; it stands "
             "in all predictions below.", "",
-            report.table(["nodes", "arity", "measured s", "predicted s", "error", "runs"], rows), ""]
+            report.table(["nodes", "shape", "measured s", "predicted s", "error", "runs"], rows), ""]
     drawn = svg.lines("Calibration: last byte on the last node, shaped links", {
         "measured": [(p["nodes"], p["measured"]) for p in points],
         "predicted": [(p["nodes"], p["predicted"]) for p in points]}, "nodes", "seconds")
@@ -218,14 +234,15 @@ def present(data):
         one = runs["1"]["done"]
         rows = []
         for n in map(int, runs):
-            r, two = runs[str(n)], s["runs"]["two-tree"][str(n)]
-            rows.append([str(n), str(r["arity"]), figure(r["done"]), figure(r["done"] / one),
-                         figure(two["done"]), figure(two["done"] / one),
+            r, tree = runs[str(n)], s["runs"]["one tree"][str(n)]
+            rows.append([str(n), shape_name(r["shape"]), figure(r["done"]), figure(r["done"] / one),
+                         shape_name(tree["shape"]), figure(tree["done"]), figure(tree["done"] / one),
                          figure(binomial(s, n)), figure(scattered(s, n))])
         text += [f"**{s['name']}**: {s['bytes'] / 1e6:.0f} MB, links of {s['rate'] / 1e9:.2f} GB/s, "
                  f"{1e6 * s['latency']:.0f} microseconds; unpacking {s['bytes'] / s['unpack_rate']:.2f}"
                  f" s by pbcast, {s['untar']:.2f} s by libarchive in one thread.", "",
-                 report.table(["nodes", "arity", "pbcast s", "/ one node", "two trees s", "/ one node",
+                 report.table(["nodes", "shape", "pbcast s", "/ one node", "best of one tree",
+                               "one tree s", "/ one node",
                                "MPI_Bcast, log2(n) rounds, untar", "MPI_Bcast, scatter "
                                "and allgather, untar"], rows), ""]
     text += [f"Published of Edison at {PAPER['nodes']} nodes (figure 3 of the paper): MPI_Bcast "
@@ -246,8 +263,7 @@ def present(data):
 
 def curves(data, s):
     sizes = [n for n in map(int, s["runs"]["pbcast"])]
-    series = {label: [(n, s["runs"][shape][str(n)]["done"]) for n in sizes]
-              for shape, label in SHAPES.items()}
+    series = {name: [(n, s["runs"][name][str(n)]["done"]) for n in sizes] for name in s["runs"]}
     series["MPI_Bcast log2, untar"] = [(n, binomial(s, n)) for n in sizes]
     series["MPI_Bcast scatter, untar"] = [(n, scattered(s, n)) for n in sizes]
     if s["name"].startswith("Edison"):
@@ -262,17 +278,17 @@ def curves(data, s):
 def slow_table(data):
     rows = []
     for r in data["slow"]:
-        rows.append([f"{100 * r['share']:g} %", f"{r['factor']:g}", str(r["slow_nodes"]),
-                     "yes" if r["handover"] else "no", f"{r['pool'] * COARSE >> 20} MiB",
+        rows.append([shape_name(r["shape"]), f"{100 * r['share']:g} %", f"{r['factor']:g}",
+                     str(r["slow_nodes"]), "yes" if r["handover"] else "no",
+                     f"{r['pool'] * COARSE >> 20} MiB",
                      figure(r["fast_done"]), figure(r["done"]), str(r["degree"])])
-    return report.table(["slow", "factor", "nodes", "handover", "buffers", "the others done, s",
+    return report.table(["shape", "slow", "factor", "nodes", "handover", "buffers", "the others done, s",
                          "all done, s", "most children"], rows)
 
 
 def chunk_table(data):
-    names = {"1": "chain", "2": "binary tree", "pbcast": "pbcast's choice", "two-tree": "two trees"}
-    rows = [[f"{r['chunk'] // 1024} KiB", names[r["shape"]]
-             + (f" ({r['arity']})" if r["shape"] == "pbcast" else ""), str(r["depth"]),
+    rows = [[f"{r['chunk'] // 1024} KiB", shape_name(r["shape"])
+             + (", pbcast's choice" if r["chosen"] else ""), str(r["depth"]),
              figure(r["sent"], 3), figure(r["done"], 3)] for r in data["chunks"]]
     return report.table(["chunk", "shape", "depth", "last byte, s", "unpacked, s"], rows)
 
