@@ -19,13 +19,17 @@ from .programs import random_archive
 from .report import Bar, figure, median, ratio
 
 TITLE = "the relay on links of a known rate"
-MINUTES, QUICK_MINUTES = 3, 0.6
+MINUTES, QUICK_MINUTES = 5, 0.8
 BURST = "80kb"  # the shaper's least: the kernel hands over packets of up to 64 KiB
-# (nodes, rate, MB, rank of a node with a tenth of it, rounds)
-POINTS = [(8, 400, 100, None, 3), (16, 400, 100, None, 3), (48, 100, 25, None, 3),
-          (8, 400, 100, 3, 2), (2, 100, 25, None, 1), (4, 100, 25, None, 1), (8, 100, 25, None, 1),
-          (16, 100, 25, None, 1), (32, 100, 25, None, 1)]
-QUICK = [(4, 100, 25, None, 1), (4, 100, 25, 2, 1)]
+# (nodes, rate, MB, rank of a node with a tenth of it, rounds, the agents' --tree; None: their choice,
+# a chain for so few nodes)
+POINTS = [(8, 400, 100, None, 3, None), (16, 400, 100, None, 3, None), (48, 100, 25, None, 3, None),
+          (8, 400, 100, None, 3, "two"), (16, 400, 100, None, 3, "two"),
+          (48, 100, 25, None, 3, "two"), (8, 400, 100, 3, 2, None), (16, 400, 100, 4, 2, "two"),
+          (16, 400, 100, None, 1, "2"),
+          (2, 100, 25, None, 1, None), (4, 100, 25, None, 1, None), (8, 100, 25, None, 1, None),
+          (16, 100, 25, None, 1, None), (32, 100, 25, None, 1, None)]
+QUICK = [(4, 100, 25, None, 1, None), (4, 100, 25, 2, 1, None), (4, 100, 25, None, 1, "two")]
 BARS = {(8, 400): 1.25, (16, 400): 1.25, (48, 100): 1.4}
 
 
@@ -37,7 +41,7 @@ def node_times(cluster, job):
     return [float(t.split()[1]) - began for t in times]
 
 
-def measure_run(ctx, cluster, meter, offered, floor, size):
+def measure_run(ctx, cluster, meter, offered, floor, size, tree):
     for lost in range(5):
         cluster.purge()
         job = cluster.allocate()
@@ -46,7 +50,7 @@ def measure_run(ctx, cluster, meter, offered, floor, size):
         try:
             got, status, text = cluster.timed(
                 meter, step(job, cluster.nodes, "pmix", ctx.programs.agent, "--hold",
-                            "--verbose", "2", offered), held=cluster.nodes)
+                            "--verbose", "2", *(["--tree", tree] if tree else []), offered), held=cluster.nodes)
             nodes = node_times(cluster, job) if status == 0 else None
         finally:
             cluster.release(job)
@@ -75,11 +79,13 @@ def measure_point(ctx, point, keep):
             if i > 0 and not ctx.time_for(took):
                 break
             began = time.monotonic()
-            got = measure_run(ctx, cluster, meter, offered, 8 * size / (rate * 1e6), size)
+            got = measure_run(ctx, cluster, meter, offered, 8 * size / (rate * 1e6), size,
+                              point["tree"])
             point["runs"].append(got)
             keep()
             took = time.monotonic() - began
-            say(f"  {nodes} nodes, {rate} Mbit/s, {megabytes} MB, slow {slow}: {got['seconds']:.2f} "
+            say(f"  {nodes} nodes, {rate} Mbit/s, {megabytes} MB, slow {slow}, "
+                f"{shape_name(got['phases'].get('shape'))}: {got['seconds']:.2f} "
                 f"s, floor {got['floor']:.2f} s, busy {100 * got['busy']:.0f} %")
     finally:
         cluster.down()
@@ -89,11 +95,11 @@ def measure_point(ctx, point, keep):
 def measure(ctx, data, keep):
     data.update(points=[], left_out=[])
     failed = []
-    for nodes, rate, megabytes, slow, rounds in QUICK if ctx.quick else POINTS:
+    for nodes, rate, megabytes, slow, rounds, tree in QUICK if ctx.quick else POINTS:
         if not ctx.time_for(10):
             data["left_out"].append([nodes, rate, megabytes])
             continue
-        point = {"nodes": nodes, "rate": rate, "mb": megabytes, "slow": slow,
+        point = {"nodes": nodes, "rate": rate, "mb": megabytes, "slow": slow, "tree": tree,
                  "rounds": ctx.rounds or rounds, "runs": []}
         data["points"].append(point)
         try:
@@ -119,7 +125,7 @@ def slow_pairs(data):
     for point in data["points"]:
         if point["slow"] is None or not point["runs"]:
             continue
-        same = [p for p in even(data) if all(p[k] == point[k] for k in ("nodes", "rate", "mb"))]
+        same = [p for p in even(data) if all(p.get(k) == point.get(k) for k in ("nodes", "rate", "mb", "tree"))]
         if same:
             yield point, same[0]
 
@@ -140,20 +146,24 @@ def present(data):
         named = sum(f"n{point['slow'] + 1}" == r["phases"].get("slowest_node")
                     for r in point["runs"])
         rows.append([str(point["nodes"]), f"{point['rate']} Mbit/s", str(point["mb"]),
+                     "/".join(sorted({shape_name(shape_of(r)) for r in point["runs"]})),
                      f"n{point['slow'] + 1}", str(len(runs)),
                      figure(median(same["runs"], "seconds")), figure(median(runs, "own")),
                      figure(median(runs, "before")), figure(median(runs, "rest")),
                      f"{named} of {len(runs)}"])
     if rows:
         text += ["One node with a tenth of the rate, both ways:", "",
-                 report.table(["nodes", "links", "MB", "slow", "runs", "all, no node slow, s",
+                 report.table(["nodes", "links", "MB", "shape", "slow", "runs", "all, no node slow, s",
                                "the slow one, s", "those before it, s", "all others, s",
                                "summary names it"], rows), ""]
     for nodes, rate, megabytes in data["left_out"]:
         text += [f"Not measured for want of time: {nodes} nodes, {rate} Mbit/s, {megabytes} MB.", ""]
     series = {}
     for p in even(data):
-        series.setdefault(f"{p['rate']} Mbit/s, {p['mb']} MB", []).append(
+        if p.get("tree") not in (None, "two"):
+            continue
+        series.setdefault(f"{p['rate']} Mbit/s, {p['mb']} MB"
+                          + (", two trees" if p.get("tree") else ""), []).append(
             (p["nodes"], ratio(median(p["runs"], "seconds"), median(p["runs"], "floor"))))
     drawn = svg.lines("Time until the last node has the last byte, against bytes / rate", series,
                       "nodes", "measured / floor", guides=[(1.25, "1.25"), (1.0, "floor")])
@@ -163,15 +173,19 @@ def present(data):
 def bars(data):
     result = []
     for (nodes, rate), most in BARS.items():
-        found = [p for p in even(data) if (p["nodes"], p["rate"]) == (nodes, rate)]
-        runs = found[0]["runs"] if found else []
-        result.append(Bar(f"links of {rate} Mbit/s, {nodes} nodes: against bytes / rate",
-                          ratio(median(runs, "seconds"), median(runs, "floor")), most, "x",
-                          len(runs)))
+        for tree in (None, "two"):
+            found = [p for p in even(data)
+                     if (p["nodes"], p["rate"], p.get("tree")) == (nodes, rate, tree)]
+            runs = found[0]["runs"] if found else []
+            shape = shape_name(shape_of(runs[0])) if runs else tree
+            result.append(Bar(f"links of {rate} Mbit/s, {nodes} nodes, {shape}: against bytes / "
+                              "rate", ratio(median(runs, "seconds"), median(runs, "floor")), most,
+                              "x", len(runs)))
     for point, same in slow_pairs(data):
         others = median([{"v": rest(point, r)} for r in point["runs"]], "v")
-        result.append(Bar(f"a node of a tenth of the rate, {point['nodes']} nodes: the others' time "
-                          "against the time without it", ratio(others, median(same["runs"],
-                                                                              "seconds")),
-                          1.25, "x", len(point["runs"])))
+        shape = shape_name(shape_of(point["runs"][0]))
+        result.append(Bar(f"a node of a tenth of the rate, {point['nodes']} nodes, {shape}: the "
+                          "others' time against the time without it",
+                          ratio(others, median(same["runs"], "seconds")), 1.25, "x",
+                          len(point["runs"])))
     return result
