@@ -197,7 +197,7 @@ static int take_variable(struct options *o, const char *value)
 
 static int take_option(struct options *o, int c, const char *value, struct pbc_error *err)
 {
-    const char *name = c >= STORE && c <= TRANSPORT ? long_options[c - STORE].name : "";
+    const char *name = c >= STORE && c < HELP ? long_options[c - STORE].name : "";
     unsigned long n = 0;
     int rc = 0;
 

@@ -12,10 +12,6 @@
 #include <time.h>
 #include <unistd.h>
 
-/* For the choice of the tree's shape (tree.h): a middling cluster network. */
-#define LINK_RATE    1.25e9 /* bytes/s */
-#define LINK_LATENCY 50e-6  /* seconds from one agent to the next */
-
 /* How long the shape waits for the sizes of the bundles, and what it is made for without them. */
 #define SIZES_MS    1000
 #define SIZES_GUESS (256u << 20)
@@ -59,7 +55,7 @@ static void fill_record(struct pbc_run *r, struct pbc_record *rec)
         memcpy(rec->key, r->key, sizeof(rec->key));
         r->arity = r->conf->arity != 0 ? r->conf->arity
                                        : pbc_tree_arity(r->size, bytes_to_send(r), PBC_CHUNK_BYTES,
-                                                        LINK_RATE, LINK_LATENCY);
+                                                        PBC_LINK_RATE, PBC_LINK_LATENCY);
         rec->arity = (uint8_t)r->arity;
     }
 }

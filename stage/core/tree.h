@@ -19,6 +19,10 @@
 #define PBC_TREE_TWO  255 /* for an arity: two trees. What follows is then of the first. */
 #define PBC_LANES_MAX 2
 
+/* What the shape is made for: the links of a middling cluster network. */
+#define PBC_LINK_RATE    1.25e9 /* bytes/s */
+#define PBC_LINK_LATENCY 50e-6  /* seconds from one agent to the next */
+
 /* Seconds that two trees must gain over one, for a second connection of each node. */
 #define PBC_TREE_SECOND 5e-3
 

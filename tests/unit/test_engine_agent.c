@@ -83,6 +83,10 @@ static void a_wrong_value_is_named_with_what_is_accepted(void **state)
         {"--min-free 99999999999999999999", "--min-free 99999999999999999999: expected"},
         {"--progress often", "--progress often: expected lines"},
         {"--verbose 10", "--verbose 10: expected a number"},
+        {"--tree 0", "--tree 0: expected a number from 1 to 8, or two"},
+        {"--tree 9", "--tree 9: expected a number from 1 to 8, or two"},
+        {"--tree three", "--tree three: expected"},
+        {"--transport udp", "--transport udp: expected tcp or mpi"},
     };
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -142,9 +146,10 @@ static void help_and_version_are_on_standard_output(void **state)
 static void the_help_has_every_option(void **state)
 {
     static const char *const options[] = {
-        "--store",    "--job",         "--set",      "--digest",   "--profile", "--variable",
-        "--address",  "--stall",       "--timeout",  "--fence",    "--hold",    "--pause",
-        "--max-size", "--max-entries", "--min-free", "--progress", "--verbose", "--version"};
+        "--store",    "--job",     "--set",      "--digest",      "--profile",
+        "--variable", "--address", "--stall",    "--timeout",     "--fence",
+        "--hold",     "--pause",   "--max-size", "--max-entries", "--min-free",
+        "--progress", "--verbose", "--version",  "--tree",        "--transport"};
 
     for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
         assert_said(state, "--help", PBC_EXIT_OK, options[i]);

@@ -134,7 +134,7 @@ static int take_move(const uint8_t *in, uint32_t len, struct pbc_error *err)
 
 static uint32_t make_claim(uint8_t *out)
 {
-    struct pbc_msg_claim m = {.node = "n8"};
+    struct pbc_msg_claim m = {.lane = 1, .node = "n8"};
 
     return pbc_claim_encode(&m, out);
 }

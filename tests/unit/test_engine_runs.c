@@ -61,6 +61,32 @@ static void a_bundle_larger_than_all_buffers_arrives(void **state)
     assert_staged(n, 3, o.bundles, in(n->dir, "source"));
 }
 
+#ifndef PBC_TWO_TREES /* which all runs ask for there */
+static void the_shape_can_be_asked_for(void **state)
+{
+    static const char *const asked[][2] = {{"--verbose 2 --tree 1", " a tree of arity 1,"},
+                                           {"--verbose 2 --tree 3", " a tree of arity 3,"},
+                                           {"--verbose 2 --tree two", " two trees,"}};
+    struct nodes *n = *state;
+    struct run r;
+
+    for (size_t i = 0; i < sizeof(asked) / sizeof(asked[0]); i++) {
+        struct run_options o = {.args = asked[i][0]};
+        char source[16], name[16];
+        char *words;
+
+        snprintf(source, sizeof(source), "source%zu", i);
+        snprintf(name, sizeof(name), "b%zu.tgz", i);
+        o.bundles[0] = make_tree_bundle(n, source, name, "-z");
+        run_all(n, &r, 6, &o);
+        words = run_words(&r, 0);
+        assert_non_null(strstr(words, asked[i][1]));
+        free(words);
+        assert_staged(n, 6, o.bundles, in(n->dir, source));
+    }
+}
+#endif
+
 /* MPI carries them by a shape of its own. */
 #if !defined(PBC_TWO_TREES) && !defined(PBC_CARRIED)
 /* A large bundle goes from node to node, a small one to many at once. */
@@ -255,6 +281,9 @@ int main(void)
         TEST(a_bundle_larger_than_all_buffers_arrives),
 #if !defined(PBC_TWO_TREES) && !defined(PBC_CARRIED)
         TEST(the_shape_of_the_tree_follows_the_size_of_the_bundles),
+#endif
+#ifndef PBC_TWO_TREES
+        TEST(the_shape_can_be_asked_for),
 #endif
         TEST(the_same_set_again_is_already_staged),
         TEST(only_nodes_without_the_set_unpack_it),

@@ -16,10 +16,8 @@
 
 #define TWO_TREES "two-tree"
 
-/* What the choice is made for: LINK_RATE and LINK_LATENCY of stage/run.c, PBC_CHUNK_BYTES. */
-#define AGENT_CHUNK   65536
-#define AGENT_RATE    1.25e9
-#define AGENT_LATENCY 50e-6
+/* PBC_CHUNK_BYTES of stage/wire.h. */
+#define AGENT_CHUNK 65536
 
 static struct pbc_sim sim = {.bytes = 100000000,
                              .chunk = 262144,
@@ -96,7 +94,7 @@ static uint32_t arity_of(const char *shape, uint32_t size)
     if (strcmp(shape, TWO_TREES) == 0)
         return PBC_TREE_TWO;
     if (strcmp(shape, "pbcast") == 0)
-        return pbc_tree_arity(size, sim.bytes, AGENT_CHUNK, AGENT_RATE, AGENT_LATENCY);
+        return pbc_tree_arity(size, sim.bytes, AGENT_CHUNK, PBC_LINK_RATE, PBC_LINK_LATENCY);
     arity = number(shape);
     if (arity < 1 || arity > PBC_ARITY_MAX)
         die(shape, "no arity of a tree");
