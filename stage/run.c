@@ -30,7 +30,7 @@ static uint64_t bytes_to_send(struct pbc_run *r)
     uint64_t until = pbc_now_ms() + SIZES_MS;
     uint64_t bytes = 0;
 
-    if (r->source == NULL || r->size < 3 || (r->coord->carry != NULL && !r->conf->over_tree))
+    if (r->source == NULL || r->size < 3 || r->carried)
         return 0; /* there is one shape only, or nothing to send over it */
     while (!pbc_source_probed(r->source)) {
         if (pbc_source_failed(r->source, NULL))
@@ -307,6 +307,7 @@ enum pbc_exit pbc_run(const struct pbc_run_conf *conf, struct pbc_coord *coord)
     r->size = coord->size;
     r->arity = 1;
     r->lanes = 1;
+    r->carried = coord->carry != NULL && !conf->over_tree;
     r->began = pbc_now_ms();
     r->listener = r->signals = r->base.fd = -1;
     r->place.dirfd = r->place.lockfd = r->place.treefd = -1;
@@ -315,7 +316,7 @@ enum pbc_exit pbc_run(const struct pbc_run_conf *conf, struct pbc_coord *coord)
         r->failed = 0; /* without the others, only this matters */
         note(r, &err);
     } else {
-        if (coord->carry != NULL && !conf->over_tree)
+        if (r->carried)
             begin_transport(r);
         else
             coord->close(coord); /* it has done its part */

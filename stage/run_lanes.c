@@ -16,7 +16,7 @@ int pbc_lanes_begin(struct pbc_run *r, struct pbc_error *err)
 {
     uint32_t first;
 
-    r->lanes = pbc_tree_lanes(r->arity);
+    r->lanes = r->carried ? 1 : pbc_tree_lanes(r->arity);
     for (unsigned i = 0; i < r->lanes; i++) {
         struct pbc_lane *l = &r->lane[i];
 

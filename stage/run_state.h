@@ -92,7 +92,8 @@ struct pbc_run {
     struct pbc_pool *chunks; /* of the first lane */
     struct pbc_unpack *unpack;
     struct pbc_source *source; /* root */
-    struct pbc_stream *stream; /* NULL: the tree carries the stream */
+    int carried;               /* not the tree, `coord` carries the stream, */
+    struct pbc_stream *stream; /* by this; else NULL */
 
     int listener;
     struct pbc_address mine; /* what it listens at */
