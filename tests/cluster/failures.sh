@@ -188,6 +188,22 @@ test_a_link_that_is_cut_midway() {
     outcome 60 && expect_count 1 "error: pbcast: " && expect_out "node n2: "
 }
 
+# With two trees every node stands between the root and others: n2 in the first, n4 in the second.
+test_what_fails_midway_in_two_trees_is_named_as_well() {
+    two_trees
+    start_slow_job || return
+    cluster exec n4 pkill -KILL pbcast-stage
+    outcome 15 && expect_count 1 "error: pbcast: " && expect_out "node n4: its agent is gone" || return
+    start_slow_job || return
+    cluster exec n2 pkill -STOP pbcast-stage
+    outcome 30 && expect_count 1 "error: pbcast: " && expect_out "node n2: has not answered" || return
+    start_slow_job || return
+    cluster link n4 down
+    (sleep 15; cluster link n4 up) &
+    outcome 60 && expect_count 1 "error: pbcast: " && expect_out "node n4: " || return
+    set_up
+}
+
 test_scancel_midway() {
     start_slow_job || return
     as_user scancel "$job"

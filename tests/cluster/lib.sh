@@ -113,6 +113,13 @@ no_own_store() {
 # plugstack WORD...: the plugin with these site keys.
 plugstack() { cluster plugstack "required $PLUGIN $*"; }
 
+# two_trees: the agents take two trees, as they do by themselves on many nodes only.
+two_trees() {
+    printf '#!/bin/sh\nexec %s --tree two "$@"\n' "$PREFIX/bin/pbcast-stage" >"$SHARED/agent"
+    chmod 755 "$SHARED/agent"
+    plugstack "${SITE_KEYS[@]}" agent=/shared/agent
+}
+
 # What daemons have logged since DATE (as they write it) that may tell why a test failed.
 logged_since() {
     local node

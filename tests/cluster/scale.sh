@@ -20,6 +20,14 @@ test_sbatch_on_8_and_on_48_nodes() {
     nothing_left
 }
 
+test_two_trees_of_48_nodes() {
+    simple_bundle trees 20
+    two_trees
+    capture srun -N48 --ntasks-per-node=1 --pbcast-verbose=2 --pbcast-bundle="$bundle" hello
+    set_up
+    expect_rc 0 && expect_count 48 "trees from" && expect_out "through two trees," && nothing_left
+}
+
 # soak NODES TIMES: every run must stage; how often Slurm lost an exchange is told, not counted.
 soak() {
     local i lost=0

@@ -105,17 +105,37 @@ EOF
     nothing_left
 }
 
-test_a_slow_node_delays_itself_only_and_is_named() {
+# slow_node SHAPE NODE: stages on links of which that node's is slow.
+slow_node() {
     bundle=/shared/random.tar
     head -c 60000000 /dev/urandom >"$SHARED/random"
     tar -C "$SHARED" -cf "$SHARED/random.tar" random
     cluster rate all 400mbit
-    cluster rate n3 40mbit
-    script "srun -N4 --pbcast-verbose=1 --pbcast-bundle=$bundle sh -c 'sha256sum <\$PBCAST_ROOT/random'"
+    cluster rate "$2" 40mbit
+    script "srun -N4 --pbcast-verbose=2 --pbcast-bundle=$bundle sh -c 'sha256sum <\$PBCAST_ROOT/random'"
     batch -N4
     cluster rate all off
     expect_rc 0 && expect_count 4 "$(sha256sum <"$SHARED/random")" &&
-        expect_out "went round a slow node (n3)" && nothing_left
+        expect_out "went round a slow node ($2)" && expect_out "through $1," && nothing_left
+}
+test_a_slow_node_delays_itself_only_and_is_named() { slow_node "a tree of arity 1" n3; }
+
+test_two_trees_bring_the_same() {
+    local way
+    two_trees
+    for way in 2 3 4; do
+        simple_bundle "trees$way" 30
+        capture srun -N"$way" --ntasks-per-node=1 --pbcast-verbose=2 --pbcast-bundle="$bundle" hello
+        expect_rc 0 && expect_count "$way" "trees$way from" && expect_out "through two trees," || return
+    done
+    set_up
+    nothing_left
+}
+
+test_two_trees_go_round_a_slow_node_as_well() {
+    two_trees
+    slow_node "two trees" n2 || return
+    set_up
 }
 
 test_two_steps_with_the_same_set_at_once_transfer_it_once() {
