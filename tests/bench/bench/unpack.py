@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from . import report, svg
 from .agents import Agents
@@ -15,6 +16,7 @@ from .report import Bar, figure, median, ratio
 TITLE = "one node"
 MINUTES, QUICK_MINUTES = 2.2, 0.6
 ROUNDS = 5
+FLOORS = ["floor gz", "floor zst", "floors gz", "floors zst"]  # alone; on all processors at once
 FLOOR_OF = {"receiver gz": "floor gz", "receiver zst": "floor zst", "receiver frames": "floor zst"}
 
 
@@ -53,6 +55,16 @@ def run_floor(program, fmt, archive, place):
     return dict(parts, cpu=sum(parts.values()))
 
 
+def run_floors(program, fmt, archive, place):
+    """One on each processor, at the same time: the mean."""
+    places = [os.path.join(place, str(i)) for i in range(os.cpu_count())]
+    for p in places:
+        os.makedirs(p)
+    with ThreadPoolExecutor(len(places)) as at_once:
+        runs = list(at_once.map(lambda p: run_floor(program, fmt, archive, p), places))
+    return {k: sum(r[k] for r in runs) / len(runs) for k in runs[0]}
+
+
 def run_ours(program, size, archive, files, warm_bytes):
     """The last of `size` agents: one alone, which reads the archive itself, or one that receives it
     from a first that has the set already and only reads and sends."""
@@ -84,7 +96,7 @@ def measure(ctx, data, keep):
         archives = {f: shutil.copy(ctx.bundles.path(which, f), copies)
                     for f in ("gz", "zst", "frames")}
         cases = {f"pbcast {f}": None for f in archives} | commands(archives)
-        cases |= {f"receiver {f}": None for f in archives} | {"floor gz": None, "floor zst": None}
+        cases |= {f"receiver {f}": None for f in archives} | dict.fromkeys(FLOORS)
         data.update(files=files, bytes=size, which=which, missing=[],
                     archives={f: os.path.getsize(a) for f, a in archives.items()},
                     runs={})
@@ -103,9 +115,10 @@ def measure(ctx, data, keep):
                     got = run_ours(ctx.programs.own("bench-agent"), 1 if kind == "pbcast" else 2,
                                    archives[fmt], files, size * 1.3)
                 else:
-                    warm(size * 1.3)
-                    got = (run_floor(ctx.programs.own("floors"), fmt, archives[fmt], place)
-                           if kind == "floor" else run_tool(cases[name], place, files))
+                    warm(size * 1.3 * (os.cpu_count() if kind == "floors" else 1))
+                    run = {"floor": run_floor, "floors": run_floors}.get(kind)
+                    got = (run(ctx.programs.own("floors"), fmt, archives[fmt], place) if run
+                           else run_tool(cases[name], place, files))
                 data["runs"][name].append(got)
                 keep()
             say(f"  round {i + 1}: " + ", ".join(
@@ -139,8 +152,9 @@ def present(data):
         for other in ("tar -xzf", "tar --zstd -xf"):
             cells.append(figure(ratio(median(case, "wall"), median(runs.get(other, []), "wall"))))
         rows.append(cells)
-    floors = [[name[6:], *(figure(median(runs[name], k), 3) for k in ("recv", "decode", "write")),
-               figure(median(runs[name], "cpu"), 3)] for name in ("floor gz", "floor zst")
+    floors = [[name.replace("floor ", "").replace("floors ", "on all processors at once, "),
+               *(figure(median(runs[name], k), 3) for k in ("recv", "decode", "write")),
+               figure(median(runs[name], "cpu"), 3)] for name in FLOORS
               if runs.get(name)]
     text = [f"Bundle `{data['which']}`: {data['files']} files, {data['bytes'] / 1e6:.0f} MB; "
             + ", ".join(f"{f} {s / 1e6:.0f} MB" for f, s in data["archives"].items())
@@ -151,7 +165,8 @@ def present(data):
             report.table(["", "runs", "wall s", "least-most", "CPU s", "user", "system", "MB",
                           "wall / `tar -xzf`", "wall / `tar --zstd`"], rows), ""]
     if floors:
-        text += ["What the parts cost at the least, each alone in one thread (CPU seconds):", "",
+        text += ["What the parts cost at the least, in one thread (CPU seconds of one): each "
+                 "alone, and with one on every processor at the same time.", "",
                  report.table(["", "receive", "decode", "write", "sum"], floors), ""]
     for name in data["missing"]:
         text += [f"`{name}` was not measured: it is not installed.", ""]
