@@ -11,11 +11,14 @@ import time
 from . import report
 from .agents import Agents
 from .base import TICK, WORK, Failure, say
+from .cluster import shape_name, stage_phases
 from .report import figure
 
 TITLE = "many agents"
-MINUTES, QUICK_MINUTES = 1.2, 0.6
-SIZES = [16, 64, 256, 1024]
+MINUTES, QUICK_MINUTES = 1.6, 0.7
+# (agents, their --tree; None: their choice)
+SIZES = [(16, None), (64, None), (256, None), (1024, None), (256, "two"), (1024, "two")]
+QUICK = [(4, None), (32, None), (32, "two")]
 SETTLE = 20  # seconds
 FILES = 60
 # Longer than the defaults: all of them share the processors of one machine.
@@ -136,10 +139,10 @@ def birth(path):
     return float(os.popen(f"stat -c %.9W '{path}'").read())
 
 
-def measure_size(ctx, size, archive, sample):
+def measure_size(ctx, size, tree, archive, sample):
     agents = Agents(ctx.programs.own("bench-agent"), size)
     try:
-        agents.start([archive], *ARGS)
+        agents.start([archive], *ARGS, *(["--tree", tree] if tree else []))
         looked = look_at_all(agents, time.monotonic() + 240) if sample else None
         got = agents.wait()
         records = [os.stat(os.path.join(agents.meet, f"{r}.record")).st_mtime for r in range(size)]
@@ -159,21 +162,22 @@ def measure(ctx, data, keep):
     archive = make_bundle(os.path.join(WORK, "scale.tar.gz"))
     data.update(sizes=[], files=FILES + 2, archive=os.path.getsize(archive))
     wanted = None
-    for size in [4, 32] if ctx.quick else SIZES:
+    for size, tree in QUICK if ctx.quick else SIZES:
         for sample in (False, True):  # one run is timed, in the other all are looked at
-            got = measure_size(ctx, size, archive, sample)
+            got = measure_size(ctx, size, tree, archive, sample)
             if wanted is None:
                 wanted = got["print"]
             if got["print"] != wanted:
                 raise Failure(f"{size} agents: the trees are not those of fewer agents")
             if sample and got["looked"] is None:
-                got = measure_size(ctx, size, archive, sample)  # it was too fast for us
+                got = measure_size(ctx, size, tree, archive, sample)  # it was too fast for us
             if sample:
                 data["sizes"][-1]["looked"] = got["looked"]
             else:
                 data["sizes"].append(dict(got, size=size, looked=None))
             keep()
-        say(f"  {size} agents: all trees equal, {got['meet_to_last']:.2f} s from the meeting to the "
+        shape = shape_name(stage_phases(got["words"]).get("shape"))
+        say(f"  {size} agents, {shape}: all trees equal, {got['meet_to_last']:.2f} s from the meeting to the "
             "last agent's tree")
 
 
@@ -188,7 +192,8 @@ def mean(items, key):
 def present(data):
     rows = []
     for s in data["sizes"]:
-        cells = [str(s["size"]), figure(s["meet_to_root"], 3), figure(s["meet_to_last"], 3),
+        cells = [str(s["size"]), shape_name(stage_phases(s["words"]).get("shape")),
+                 figure(s["meet_to_root"], 3), figure(s["meet_to_last"], 3),
                  figure(sum(a["cpu"] for a in s["agents"]) / s["size"] * 1000, 1),
                  figure(s["agents"][0]["cpu"] * 1000, 1)]
         if s["looked"]:
@@ -201,11 +206,11 @@ def present(data):
         rows.append(cells)
     return "\n".join([
         f"A bundle of {data['files']} files, {data['archive'] / 1e3:.0f} kB, the same tree on every "
-        "one of them in each run. Columns 2 and 3 count from the moment when the last record was "
+        "one of them in each run. The times of trees count from the moment when the last record was "
         "there to the first file of the root and of the last rank; all agents share this machine's "
         "processors. Memory and connections were looked at in a second run while the root was "
         "stopped, all data unpacked and nothing committed.", "",
-        report.table(["agents", "to root's tree, s", "to last tree, s", "CPU ms each",
+        report.table(["agents", "shape", "to root's tree, s", "to last tree, s", "CPU ms each",
                       "of the root", "most resident, MiB", "mean RSS", "mean PSS", "most PSS",
                       "most sockets", "most threads"], rows)]), {}
 
