@@ -261,6 +261,8 @@ void pbc_feed_look(struct pbc_run *r, uint64_t now)
         if (l->leaf_asked && !pbc_lane_keeps(l))
             become_leaf(r, l);
         look_at_from(r, l, now);
+        if (l->lost_at != 0 && r->phase == PBC_PHASE_STREAM)
+            pbc_lanes_drop(r);
         /* Who fed it may have ended for a reason that is still on its way down the tree. */
         if (l->lost_at != 0 && now >= l->lost_at + PBC_LINGER_MS)
             pbc_run_fail(r, r->conf->node, &l->lost);

@@ -107,6 +107,10 @@ static int from_above(struct pbc_run *r, struct pbc_peer *p, struct pbc_chunk *c
         pbc_chunk_unref(c);
         return pbc_protocol("a frame from the wrong node", err);
     }
+    if (feeds && r->dropped) {
+        pbc_chunk_unref(c);
+        return 0;
+    }
     switch (type) {
     case PBC_FRAME_LEAF:
     case PBC_FRAME_MOVE:

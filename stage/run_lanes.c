@@ -95,6 +95,35 @@ void pbc_lane_let_go(struct pbc_lane *l)
         pbc_chunk_unref(c);
 }
 
+static void empty(struct pbc_fifo *f)
+{
+    struct pbc_chunk *c;
+
+    while ((c = pbc_fifo_try(f)) != NULL)
+        pbc_chunk_unref(c);
+}
+
+void pbc_lanes_drop(struct pbc_run *r)
+{
+    if (r->lanes == 1 || r->dropped)
+        return;
+    r->dropped = 1;
+    for (unsigned i = 0; i < r->lanes; i++) {
+        empty(&r->lane[i].early);
+        empty(&r->lane[i].kept);
+    }
+    for (uint32_t i = 0; i < pbc_takers(r); i++) {
+        struct pbc_peer *p = pbc_taker(r, i);
+
+        if (!p->open)
+            continue;
+        if (pbc_tree_is_above(r->arity, r->rank, p->rank))
+            pbc_conn_drop_stream(p->conn);
+        else
+            pbc_peer_gone(p);
+    }
+}
+
 /* --- P: those who come --------------------------------------------------------------------- */
 
 /* Connections that this rank has here to get something from. */

@@ -305,6 +305,7 @@ static int tell_failure(struct pbc_run *r)
     uint32_t len;
     int all = 1;
 
+    pbc_lanes_drop(r);
     memcpy(m.node, r->failed_node, sizeof(m.node));
     len = pbc_failed_encode(&m, payload);
     if (r->rank != 0 && !r->aborted && !r->parent.gone) {
@@ -317,7 +318,8 @@ static int tell_failure(struct pbc_run *r)
     for (uint32_t i = 0; i < r->children; i++)
         all &= tell_below(&r->child[i], payload, len);
     /* Those that are not below this node hear of it from their parents: a node that has lost its
-     * own must not be the first to speak, by way of another one's. */
+     * own must not be the first to speak, by way of another one's. (With two trees they only see
+     * that their lane has ended.) */
     for (uint32_t i = 0; i < r->feds; i++) {
         if (pbc_tree_is_above(r->arity, r->rank, r->fed[i]->rank))
             all &= tell_below(r->fed[i], payload, len);

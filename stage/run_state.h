@@ -105,6 +105,7 @@ struct pbc_run {
     unsigned lanes;
     struct pbc_lane lane[PBC_LANES_MAX];
     uint64_t seq;          /* frames of the stream that were taken, in their order */
+    int dropped;           /* nothing more is made of the stream: pbc_lanes_drop */
     struct pbc_peer **fed; /* those that get some from here without being children */
     uint32_t feds;         /* those that are gone included */
     uint64_t paced;        /* ms: when the pace of all was last looked at */
@@ -217,6 +218,11 @@ void pbc_lane_pass(struct pbc_run *r, struct pbc_lane *l, struct pbc_chunk *c);
 
 /* A proven stranger may be one who is to come: 1 if so, the connection is then taken over. */
 int pbc_lane_admit(struct pbc_run *r, struct pbc_conn *c);
+
+/* With two trees, where a lane or the run is lost: make nothing more of the stream, and let go of
+ * all that waits, so that the parent's verdict can be read behind it. Those that are not below this
+ * node see their connections close, and do the same; the others hear what it is. */
+void pbc_lanes_drop(struct pbc_run *r);
 
 /* CLAIM has come from one of those: 0, or -1 with err if that is an error of the protocol. */
 int pbc_lane_claim(struct pbc_run *r, struct pbc_peer *p, const struct pbc_chunk *c,

@@ -248,6 +248,33 @@ static void moving_when_all_has_come_is_not_an_error_but_needless(void **state)
     end(&t);
 }
 
+/* Else what waits for the lost lane would keep the buffers that the verdict must come behind. */
+static void when_a_lane_is_lost_nothing_waits_for_it(void **state)
+{
+    const struct pbc_error why = {.code = PBC_EXIT_PEER, .text = "gone"};
+    struct pbc_peer *p;
+    struct lanes t;
+
+    (void)state;
+    begin(&t, 8, PBC_TREE_TWO);
+    assert_int_equal(take(&t, 0, 20), 0);
+    assert_int_equal(take(&t, 1, 20), 0);
+    assert_int_equal(take(&t, 2, 20), 0);
+    assert_int_equal(take(&t, 4, 20), 0); /* after one of the other lane */
+    p = come(&t, 6);
+    assert_non_null(p);
+    assert_int_equal(claim(&t, p, 1, 0), 0);
+    assert_int_equal(t.r.lane[0].early.count, 1);
+    assert_int_equal(t.r.lane[1].kept.count, 1); /* for 5 */
+    pbc_feed_missing(&t.r, &t.r.lane[1], &why);
+    pbc_feed_look(&t.r, t.r.lane[1].lost_at);
+    assert_false(t.r.failed); /* the verdict may be on its way */
+    assert_int_equal(t.r.lane[0].early.count, 0);
+    assert_int_equal(t.r.lane[1].kept.count, 0);
+    assert_true(p->gone); /* is not below: hears from here only that its lane is lost as well */
+    end(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -256,6 +283,7 @@ int main(void)
         cmocka_unit_test(a_child_of_the_second_tree_gets_its_lane_from_the_first_frame_on),
         cmocka_unit_test(nobody_else_may_come_and_nobody_for_more_than_there_is),
         cmocka_unit_test(with_one_tree_nobody_comes_until_a_node_is_gone_round),
+        cmocka_unit_test(when_a_lane_is_lost_nothing_waits_for_it),
         cmocka_unit_test(moving_when_all_has_come_is_not_an_error_but_needless),
     };
 
