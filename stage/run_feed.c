@@ -184,7 +184,7 @@ static void look_at_from(struct pbc_run *r, struct pbc_lane *l, uint64_t now)
         if (say_claim(r, l) != 0)
             pbc_run_no_memory(r);
     }
-    if (r->done_seen && !l->leaf_asked && l->from.open && !pbc_conn_pending(l->from.conn))
+    if (r->done_seen && l->from.open && !pbc_conn_pending(l->from.conn))
         pbc_peer_gone(&l->from);
     else if (!l->from.open && l->from.conn == NULL && now >= l->from.redial_at &&
              dial(r, l, &err) != 0)

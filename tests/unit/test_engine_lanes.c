@@ -275,6 +275,36 @@ static void when_a_lane_is_lost_nothing_waits_for_it(void **state)
     end(&t);
 }
 
+/* It says nothing more by the connection, and would count as silent there. */
+static void a_node_that_has_all_leaves_its_sender_though_others_are_to_come(void **state)
+{
+    static const uint8_t key[PBC_KEY_BYTES];
+    struct lanes t;
+    struct pbc_lane *l;
+    int pair[2];
+
+    (void)state;
+    begin(&t, 8, PBC_TREE_TWO);
+    l = &t.r.lane[1];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    t.fd[t.fds++] = pair[1];
+    l->from.rank = 9;
+    l->from.conn = pbc_conn_dialled(pair[0], 8, 9, key, 1);
+    assert_non_null(l->from.conn);
+    l->from.open = l->from.claimed = 1;
+    l->moved = 1;
+    l->leaf_asked = 1; /* but neither 6 nor 5 has come */
+    for (unsigned i = 0; i < 4; i++) {
+        pbc_feed_look(&t.r, 2);
+        assert_false(l->from.gone);
+        assert_int_equal(take(&t, i, 4), 0);
+    }
+    pbc_feed_look(&t.r, 2);
+    assert_true(l->from.gone);
+    assert_int_equal(l->kept.count, 2); /* for them */
+    end(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -284,6 +314,7 @@ int main(void)
         cmocka_unit_test(nobody_else_may_come_and_nobody_for_more_than_there_is),
         cmocka_unit_test(with_one_tree_nobody_comes_until_a_node_is_gone_round),
         cmocka_unit_test(when_a_lane_is_lost_nothing_waits_for_it),
+        cmocka_unit_test(a_node_that_has_all_leaves_its_sender_though_others_are_to_come),
         cmocka_unit_test(moving_when_all_has_come_is_not_an_error_but_needless),
     };
 
