@@ -213,6 +213,12 @@ int pbc_feed_frame(struct pbc_run *r, struct pbc_peer *p, const struct pbc_chunk
     }
 }
 
+/* Nothing that it sends is needed any more. */
+static int is_over(const struct pbc_run *r)
+{
+    return (r->done_seen && r->rank != 0) || r->phase >= PBC_PHASE_COMMIT;
+}
+
 void pbc_feed_missing(struct pbc_run *r, struct pbc_lane *l, const struct pbc_error *why)
 {
     if (r->failed || l->lost_at != 0)
@@ -225,7 +231,7 @@ void pbc_feed_lost(struct pbc_run *r, struct pbc_peer *p, const struct pbc_error
 {
     struct pbc_lane *l = &r->lane[p->lane];
     int is_from = p == &l->from;
-    int over = is_from ? r->done_seen || r->phase >= PBC_PHASE_COMMIT : p->moved;
+    int over = is_from ? is_over(r) : p->moved;
     struct pbc_error err;
 
     if (is_from && pbc_peer_redials(p))
@@ -245,9 +251,7 @@ void pbc_feed_lost(struct pbc_run *r, struct pbc_peer *p, const struct pbc_error
 
 void pbc_feed_broke(struct pbc_run *r, const struct pbc_error *why)
 {
-    int over = r->rank == 0 ? r->phase >= PBC_PHASE_COMMIT : r->done_seen;
-
-    if (!over)
+    if (!is_over(r))
         pbc_feed_missing(r, &r->lane[0], why);
 }
 
@@ -261,10 +265,12 @@ void pbc_feed_look(struct pbc_run *r, uint64_t now)
         if (l->leaf_asked && !pbc_lane_keeps(l))
             become_leaf(r, l);
         look_at_from(r, l, now);
-        if (l->lost_at != 0 && r->phase == PBC_PHASE_STREAM)
-            pbc_lanes_drop(r);
+        /* Until there is a stream the second lane is not missed: all may have the set. */
+        if (l->lost_at == 0 || is_over(r) || (i > 0 && r->phase != PBC_PHASE_STREAM))
+            continue;
+        pbc_lanes_drop(r);
         /* Who fed it may have ended for a reason that is still on its way down the tree. */
-        if (l->lost_at != 0 && now >= l->lost_at + PBC_LINGER_MS)
+        if (now >= l->lost_at + PBC_LINGER_MS)
             pbc_run_fail(r, r->conf->node, &l->lost);
     }
 }

@@ -258,7 +258,7 @@ static void look_at_time(struct pbc_run *r, uint64_t now)
     if (r->rank != 0)
         look_at_peer(r, &r->parent, r->met, now, 0);
     for (unsigned i = 0; i < r->lanes; i++) {
-        if (r->lane[i].moved != 0 && !r->done_seen)
+        if (r->lane[i].moved != 0 && !r->done_seen && r->phase < PBC_PHASE_COMMIT)
             look_at_peer(r, &r->lane[i].from, r->lane[i].moved, now, 0);
     }
     for (uint32_t i = 0; i < r->feds; i++)

@@ -305,6 +305,30 @@ static void a_node_that_has_all_leaves_its_sender_though_others_are_to_come(void
     end(&t);
 }
 
+/* Where all have the set there is no stream, and who is done leaves before the others. */
+static void the_second_tree_is_not_missed_where_nothing_is_sent(void **state)
+{
+    const struct pbc_error why = {.code = PBC_EXIT_PEER, .text = "gone"};
+    struct lanes t;
+    uint64_t later;
+
+    (void)state;
+    begin(&t, 8, PBC_TREE_TWO);
+    t.r.phase = PBC_PHASE_CHECK;
+    pbc_feed_missing(&t.r, &t.r.lane[1], &why);
+    later = t.r.lane[1].lost_at + PBC_LINGER_MS;
+    pbc_feed_look(&t.r, later);
+    assert_false(t.r.failed);
+    t.r.phase = PBC_PHASE_COMMIT;
+    pbc_feed_look(&t.r, later);
+    assert_false(t.r.failed);
+    t.r.phase = PBC_PHASE_CHECK;
+    assert_int_equal(take(&t, 0, 20), 0);
+    pbc_feed_look(&t.r, later);
+    assert_true(t.r.failed);
+    end(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -315,6 +339,7 @@ int main(void)
         cmocka_unit_test(with_one_tree_nobody_comes_until_a_node_is_gone_round),
         cmocka_unit_test(when_a_lane_is_lost_nothing_waits_for_it),
         cmocka_unit_test(a_node_that_has_all_leaves_its_sender_though_others_are_to_come),
+        cmocka_unit_test(the_second_tree_is_not_missed_where_nothing_is_sent),
         cmocka_unit_test(moving_when_all_has_come_is_not_an_error_but_needless),
     };
 
