@@ -56,6 +56,8 @@ static void fill_record(struct pbc_run *r, struct pbc_record *rec)
         r->arity = r->conf->arity != 0 ? r->conf->arity
                                        : pbc_tree_arity(r->size, bytes_to_send(r), PBC_CHUNK_BYTES,
                                                         PBC_LINK_RATE, PBC_LINK_LATENCY);
+        if (r->size < 3 && r->arity == PBC_TREE_TWO)
+            r->arity = 1; /* both would join the same two, and which is which nobody says */
         rec->arity = (uint8_t)r->arity;
     }
 }

@@ -87,6 +87,21 @@ static void the_shape_can_be_asked_for(void **state)
 }
 #endif
 
+static void two_nodes_have_one_tree_whatever_is_asked_for(void **state)
+{
+    struct nodes *n = *state;
+    struct run_options o = {.args = "--verbose 2 --tree two",
+                            .bundles = {make_tree_bundle(n, "source", "b.tgz", "-z")}};
+    struct run r;
+    char *words;
+
+    run_all(n, &r, 2, &o);
+    words = run_words(&r, 0);
+    assert_non_null(strstr(words, " a tree of arity 1,"));
+    free(words);
+    assert_staged(n, 2, o.bundles, in(n->dir, "source"));
+}
+
 /* MPI carries them by a shape of its own. */
 #if !defined(PBC_TWO_TREES) && !defined(PBC_CARRIED)
 /* A large bundle goes from node to node, a small one to many at once. */
@@ -285,6 +300,7 @@ int main(void)
 #ifndef PBC_TWO_TREES
         TEST(the_shape_can_be_asked_for),
 #endif
+        TEST(two_nodes_have_one_tree_whatever_is_asked_for),
         TEST(the_same_set_again_is_already_staged),
         TEST(only_nodes_without_the_set_unpack_it),
         TEST(bundles_overlay_each_other_in_their_order),
