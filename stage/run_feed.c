@@ -153,7 +153,7 @@ static int take_move(struct pbc_run *r, const struct pbc_peer *p, const struct p
     if (pbc_move_decode(c->data, c->frame.length, &m, err) != 0)
         return -1;
     if (to >= r->size || !pbc_lane_is_above(r, l, (uint32_t)to, p->rank) || l->leaf_asked ||
-        (r->done_seen && r->lanes == 1))
+        l->old != NULL || (r->done_seen && r->lanes == 1))
         return pbc_protocol("MOVE", err);
     if (r->done_seen) /* it came by the other lane: there is nothing more to be had */
         return 0;

@@ -248,6 +248,34 @@ static void moving_when_all_has_come_is_not_an_error_but_needless(void **state)
     end(&t);
 }
 
+/* The connection that has said it is closed before a new one can say anything. */
+static void moving_twice_at_once_is_refused(void **state)
+{
+    struct pbc_address here = {.family = 4, .bytes = {127, 0, 0, 1}};
+    struct pbc_msg_move m = {.family = 4, .address = {127, 0, 0, 1}, .node = "n1"};
+    struct pbc_peer from = {.rank = 2};
+    uint8_t payload[PBC_SMALL_MAX];
+    struct pbc_chunk *c;
+    struct pbc_error err;
+    struct lanes t;
+
+    (void)state;
+    begin(&t, 4, PBC_TREE_TWO);
+    t.fd[t.fds] = pbc_net_listen(&here, 4, &err);
+    assert_true(t.fd[t.fds++] >= 0);
+    m.port = here.port;
+    c = pbc_chunk_small(PBC_FRAME_MOVE, 0, payload, pbc_move_encode(&m, payload));
+    c->frame.aux = 1;
+    assert_int_equal(pbc_feed_frame(&t.r, &from, c, &err), 0);
+    assert_int_equal(t.r.lane[0].from.rank, 1);
+    assert_int_equal(pbc_feed_frame(&t.r, &from, c, &err),
+                     0); /* from the parent: nothing is closed */
+    assert_int_equal(pbc_feed_frame(&t.r, &from, c, &err), -1);
+    assert_error(&err, PBC_EXIT_PEER, "protocol error: MOVE");
+    pbc_chunk_unref(c);
+    end(&t);
+}
+
 /* Else what waits for the lost lane would keep the buffers that the verdict must come behind. */
 static void when_a_lane_is_lost_nothing_waits_for_it(void **state)
 {
@@ -337,6 +365,7 @@ int main(void)
         cmocka_unit_test(a_child_of_the_second_tree_gets_its_lane_from_the_first_frame_on),
         cmocka_unit_test(nobody_else_may_come_and_nobody_for_more_than_there_is),
         cmocka_unit_test(with_one_tree_nobody_comes_until_a_node_is_gone_round),
+        cmocka_unit_test(moving_twice_at_once_is_refused),
         cmocka_unit_test(when_a_lane_is_lost_nothing_waits_for_it),
         cmocka_unit_test(a_node_that_has_all_leaves_its_sender_though_others_are_to_come),
         cmocka_unit_test(the_second_tree_is_not_missed_where_nothing_is_sent),
