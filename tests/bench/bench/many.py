@@ -11,7 +11,7 @@ from .programs import random_archive
 from .report import Bar, figure, median, ratio
 
 TITLE = "many short steps and array elements"
-MINUTES, QUICK_MINUTES = 6, 0.7
+MINUTES, QUICK_MINUTES = 4.2, 0.7
 NODES = 4
 STEPS, ELEMENTS = 1000, 500  # of each kind
 BLOCK = 50  # steps, or a tenth of the elements, of one kind before the other has its turn

@@ -1,6 +1,7 @@
 """The few figures of the README, from those of the sections."""
 
-from . import report, staging
+from . import link, report, staging
+from .cluster import shape_name, shape_of
 from .report import figure, median
 
 ROWS = [("pbcast", "`pbcast-stage`", "gz", "zst"),
@@ -24,7 +25,20 @@ def walls(what, runs, names, digits):
     return what + ", ".join(f"{word} {figure(t, digits)} s" for (_, word), t in zip(names, times)) + "."
 
 
-def present(of_staging, of_unpack):
+def relay(of_link):
+    """The most nodes on the fastest links, through each shape that keeps the links' rate."""
+    points = [p for p in link.even(of_link) if p.get("tree") in (None, "two")]
+    top = max(((p["rate"], p["nodes"]) for p in points), default=None)
+    points = [p for p in points if (p["rate"], p["nodes"]) == top]
+    if not points:
+        return None
+    times = ", ".join(f"{shape_name(shape_of(p['runs'][0]))} {figure(median(p['runs'], 'seconds'), 2)} s"
+                      for p in points)
+    return (f"{points[0]['mb']} MB that cannot be compressed to {top[1]} nodes on links of {top[0]} "
+            f"Mbit/s: {times}; one link alone takes {figure(points[0]['runs'][0]['floor'], 2)} s.")
+
+
+def present(of_staging, of_unpack, of_link):
     points = staging.merged(of_staging)
     found = points.get(("off", 8), {})
     archives = of_staging["archives"]
@@ -45,6 +59,7 @@ def present(of_staging, of_unpack):
                 f"On one node with all processors, {of_unpack['bytes'] / 1e6:.0f} MB in "
                 f"{of_unpack['files']} files: ", of_unpack["runs"],
                 [("pbcast frames", "frames"), ("tar --zstd -xf", "`tar --zstd`"),
-                 ("tar -xzf", "`tar -xzf`")], 2)]
+                 ("tar -xzf", "`tar -xzf`")], 2),
+            of_link and relay(of_link)]
     more = [words for words in more if words]
     return "\n".join(text + ([""] + more if more else []))
