@@ -43,6 +43,13 @@ first_process() {
     printf '%s\n' "$pid"
 }
 
+# settled NODE: its first process is what it stays. It comes to that through programs that do not bear
+# the mark (anchor.sh, node-init.sh), and is not found while it is one of them.
+settled() {
+    local pid comm
+    pid=$(first_process "$1") && read -r comm 2>/dev/null <"/proc/$pid/comm" && [[ $comm == sleep ]]
+}
+
 # namespace_firsts: pid 1 of each PID namespace below this one. Not with awk: some of them (gawk) stop
 # at a process that ends while it is read.
 namespace_firsts() {

@@ -128,7 +128,7 @@ start_anchor() {
         bash -c '(exec -a "$2" bash "$1/lib/anchor.sh" "$1") </dev/null >"$1/log/anchor.log" 2>&1 &
                  echo $! >"$1/run/anchor.pid"' bash "$STATE" "$(marker anchor)"
     for ((i = 0; i < 400; i++)); do
-        if [[ -e $STATE/run/anchor.ready ]] && first_process anchor >/dev/null; then return; fi
+        if [[ -e $STATE/run/anchor.ready ]] && settled anchor; then return; fi
         kill -0 "$(<"$STATE/run/anchor.pid")" 2>/dev/null || break
         sleep 0.05
     done
@@ -144,7 +144,7 @@ add_nodes() {
     for ((i = 0; i < 200; i++)); do
         record_pids
         missing=
-        for node; do first_process "$node" >/dev/null || missing=$node; done
+        for node; do settled "$node" || missing=$node; done
         [[ -n $missing ]] || return 0
         sleep 0.05
     done
