@@ -13,7 +13,7 @@ from .link import even
 from .report import Bar, figure, median
 
 TITLE = "prediction"
-MINUTES, QUICK_MINUTES = 2.5, 1.5
+MINUTES, QUICK_MINUTES = 3.5, 1.5
 SIZES = [1, 2, 8, 48, 300, 1000, 5310, 9408, 100000]
 EDISON, GOAL = 5310, 1.3
 # The agent's chunks and buffers. Large runs are simulated in coarser chunks, which take longer to
