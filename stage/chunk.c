@@ -313,6 +313,14 @@ struct pbc_chunk *pbc_fifo_try(struct pbc_fifo *f)
     return c;
 }
 
+void pbc_fifo_empty(struct pbc_fifo *f)
+{
+    struct pbc_chunk *c;
+
+    while ((c = pbc_fifo_try(f)) != NULL)
+        pbc_chunk_unref(c);
+}
+
 void pbc_fifo_close(struct pbc_fifo *f)
 {
     pthread_mutex_lock(&f->lock);

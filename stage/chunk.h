@@ -77,6 +77,8 @@ int pbc_fifo_copy(struct pbc_fifo *to, struct pbc_fifo *from, size_t skip);
 struct pbc_chunk *pbc_fifo_pop(struct pbc_fifo *f);
 /* The oldest chunk or NULL at once. */
 struct pbc_chunk *pbc_fifo_try(struct pbc_fifo *f);
+/* Release what is in it. */
+void pbc_fifo_empty(struct pbc_fifo *f);
 /* Release what is in it, wake who waits, take nothing more. */
 void pbc_fifo_close(struct pbc_fifo *f);
 void pbc_fifo_destroy(struct pbc_fifo *f);

@@ -101,10 +101,7 @@ int pbc_conn_send_urgent(struct pbc_conn *c, uint8_t type, uint64_t aux, const v
 
 void pbc_conn_drop_stream(struct pbc_conn *c)
 {
-    struct pbc_chunk *chunk;
-
-    while ((chunk = pbc_fifo_try(&c->stream)) != NULL)
-        pbc_chunk_unref(chunk);
+    pbc_fifo_empty(&c->stream);
 }
 
 static int broken(const char *what, struct pbc_error *err)

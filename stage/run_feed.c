@@ -33,8 +33,7 @@ static int keep(struct pbc_lane *l, struct pbc_fifo *queue)
 {
     if (l->kept.count >= queue->count)
         return 0;
-    for (struct pbc_chunk *c; (c = pbc_fifo_try(&l->kept)) != NULL;)
-        pbc_chunk_unref(c);
+    pbc_fifo_empty(&l->kept);
     return pbc_fifo_copy(&l->kept, queue, 0);
 }
 

@@ -89,18 +89,8 @@ void pbc_lane_pass(struct pbc_run *r, struct pbc_lane *l, struct pbc_chunk *c)
 
 void pbc_lane_let_go(struct pbc_lane *l)
 {
-    struct pbc_chunk *c;
-
-    while (!pbc_lane_keeps(l) && (c = pbc_fifo_try(&l->kept)) != NULL)
-        pbc_chunk_unref(c);
-}
-
-static void empty(struct pbc_fifo *f)
-{
-    struct pbc_chunk *c;
-
-    while ((c = pbc_fifo_try(f)) != NULL)
-        pbc_chunk_unref(c);
+    if (!pbc_lane_keeps(l))
+        pbc_fifo_empty(&l->kept);
 }
 
 void pbc_lanes_drop(struct pbc_run *r)
@@ -109,8 +99,8 @@ void pbc_lanes_drop(struct pbc_run *r)
         return;
     r->dropped = 1;
     for (unsigned i = 0; i < r->lanes; i++) {
-        empty(&r->lane[i].early);
-        empty(&r->lane[i].kept);
+        pbc_fifo_empty(&r->lane[i].early);
+        pbc_fifo_empty(&r->lane[i].kept);
     }
     for (uint32_t i = 0; i < pbc_takers(r); i++) {
         struct pbc_peer *p = pbc_taker(r, i);
