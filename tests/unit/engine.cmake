@@ -57,21 +57,25 @@ if(TARGET pbc_pack)
     target_compile_definitions(pbcast-stage-local PRIVATE PBC_HAVE_PACK)
     target_link_libraries(pbcast-stage-local PRIVATE pbc_pack)
 endif()
+
+# pbc_nodes_test(<prefix> <what> <agent> [<definition>...])
+# engine_<prefix><what>: the tests of <what> with runs of this agent.
+function(pbc_nodes_test prefix what agent)
+    set(name engine_${prefix}${what})
+    pbc_unit_test(${name} FILE engine_${what} SOURCES engine_nodes.c engine_proxy.c
+                  LIBRARIES pbc_engine_test_support)
+    target_compile_definitions(test_${name} PRIVATE PBC_LOCAL_AGENT="$<TARGET_FILE:${agent}>"
+                               ${ARGN})
+    add_dependencies(test_${name} ${agent})
+endfunction()
+
 foreach(what agent extends feed forged losses refused_runs runs)
-    pbc_engine_test(${what} SOURCES engine_nodes.c engine_proxy.c)
-    target_compile_definitions(test_engine_${what} PRIVATE
-                               PBC_LOCAL_AGENT="$<TARGET_FILE:pbcast-stage-local>")
-    add_dependencies(test_engine_${what} pbcast-stage-local)
+    pbc_nodes_test("" ${what} pbcast-stage-local)
 endforeach()
 
 # The same over two trees.
 foreach(what extends feed forged losses refused_runs runs)
-    set(name two_${what})
-    pbc_unit_test(engine_${name} FILE engine_${what} SOURCES engine_nodes.c engine_proxy.c
-                  LIBRARIES pbc_engine_test_support)
-    target_compile_definitions(test_engine_${name} PRIVATE
-                               PBC_LOCAL_AGENT="$<TARGET_FILE:pbcast-stage-local>" PBC_TWO_TREES)
-    add_dependencies(test_engine_${name} pbcast-stage-local)
+    pbc_nodes_test(two_ ${what} pbcast-stage-local PBC_TWO_TREES)
 endforeach()
 
 # With an agent that takes every node for a slow one.
@@ -79,19 +83,8 @@ add_executable(pbcast-stage-hasty engine_agent.c ${PROJECT_SOURCE_DIR}/stage/run
 target_compile_definitions(pbcast-stage-hasty PRIVATE LAG_BYTES=1 LAG_MS=1 LAG_RATIO=0 LAG_TIMES=1)
 target_link_libraries(pbcast-stage-hasty PRIVATE pbc_engine pbc_flags)
 foreach(what feed losses refused_runs runs)
-    set(name hasty_${what})
-    pbc_unit_test(engine_${name} FILE engine_${what} SOURCES engine_nodes.c engine_proxy.c
-                  LIBRARIES pbc_engine_test_support)
-    target_compile_definitions(test_engine_${name} PRIVATE
-                               PBC_LOCAL_AGENT="$<TARGET_FILE:pbcast-stage-hasty>" PBC_HASTY)
-    add_dependencies(test_engine_${name} pbcast-stage-hasty)
-    set(name hasty_two_${what})
-    pbc_unit_test(engine_${name} FILE engine_${what} SOURCES engine_nodes.c engine_proxy.c
-                  LIBRARIES pbc_engine_test_support)
-    target_compile_definitions(test_engine_${name} PRIVATE
-                               PBC_LOCAL_AGENT="$<TARGET_FILE:pbcast-stage-hasty>" PBC_HASTY
-                               PBC_TWO_TREES)
-    add_dependencies(test_engine_${name} pbcast-stage-hasty)
+    pbc_nodes_test(hasty_ ${what} pbcast-stage-hasty PBC_HASTY)
+    pbc_nodes_test(hasty_two_ ${what} pbcast-stage-hasty PBC_HASTY PBC_TWO_TREES)
 endforeach()
 
 # And with one whose bundles are carried by MPI, of which there is a stand-in here.
@@ -102,12 +95,7 @@ target_include_directories(pbcast-stage-carried PRIVATE mpi)
 target_compile_definitions(pbcast-stage-carried PRIVATE PBC_LOCAL_MPI OPEN_MPI)
 target_link_libraries(pbcast-stage-carried PRIVATE pbc_engine pbc_flags Threads::Threads)
 foreach(what extends losses refused_runs runs transport)
-    set(name carried_${what})
-    pbc_unit_test(engine_${name} FILE engine_${what} SOURCES engine_nodes.c engine_proxy.c
-                  LIBRARIES pbc_engine_test_support)
-    target_compile_definitions(test_engine_${name} PRIVATE
-                               PBC_LOCAL_AGENT="$<TARGET_FILE:pbcast-stage-carried>" PBC_CARRIED)
-    add_dependencies(test_engine_${name} pbcast-stage-carried)
+    pbc_nodes_test(carried_ ${what} pbcast-stage-carried PBC_CARRIED)
 endforeach()
 pbc_engine_test(stream)
 
