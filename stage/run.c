@@ -92,18 +92,6 @@ static int meet_children(struct pbc_run *r, struct pbc_error *err)
     return 0;
 }
 
-int pbc_run_dial(struct pbc_run *r, struct pbc_error *err)
-{
-    int fd = pbc_net_connect(&r->parent_address, err);
-
-    if (fd < 0)
-        return -1;
-    r->parent.conn = pbc_conn_dialled(fd, r->rank, r->parent.rank, r->key, pbc_now_ms());
-    if (r->parent.conn == NULL)
-        return pbc_fail(err, PBC_EXIT_FAILED, "no memory for a connection");
-    return 0;
-}
-
 /* The record of a node that sends to this one. */
 static int get_sender(struct pbc_run *r, uint32_t rank, struct pbc_msg_move *ret,
                       struct pbc_error *err)
@@ -125,20 +113,17 @@ static int has_no_address(const struct pbc_msg_move *at, struct pbc_error *err)
 
 static int dial_parent(struct pbc_run *r, struct pbc_error *err)
 {
+    uint32_t rank = (uint32_t)pbc_tree_parent(r->arity, r->rank);
     struct pbc_msg_move at;
 
-    r->parent.rank = (uint32_t)pbc_tree_parent(r->arity, r->rank);
-    if (get_sender(r, r->parent.rank, &at, err) != 0)
+    if (get_sender(r, rank, &at, err) != 0)
         return -1;
-    memcpy(r->parent.node, at.node, sizeof(at.node));
+    pbc_peer_at(&r->parent, rank, &at);
     if (at.family == 0) {
         r->aborted = 1; /* it cannot be reached, knows it, and says why itself */
         return has_no_address(&at, err);
     }
-    r->parent_address.family = at.family;
-    memcpy(r->parent_address.bytes, at.address, sizeof(at.address));
-    r->parent_address.port = at.port;
-    return pbc_run_dial(r, err);
+    return pbc_peer_dial(r, &r->parent, err);
 }
 
 /* The ones above this node in the other trees. */

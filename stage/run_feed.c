@@ -117,28 +117,15 @@ static void become_leaf(struct pbc_run *r, struct pbc_lane *l)
 
 /* --- G: told to move ----------------------------------------------------------------------- */
 
-static int dial(struct pbc_run *r, struct pbc_lane *l, struct pbc_error *err)
-{
-    int fd = pbc_net_connect(&l->address, err);
-
-    if (fd < 0)
-        return -1;
-    l->from.conn = pbc_conn_dialled(fd, r->rank, l->from.rank, r->key, pbc_now_ms());
-    return l->from.conn != NULL ? 0 : pbc_fail(err, PBC_EXIT_FAILED, "no memory for a connection");
-}
-
 int pbc_feed_dial(struct pbc_run *r, struct pbc_lane *l, uint32_t rank,
                   const struct pbc_msg_move *at, struct pbc_error *err)
 {
     l->old = l->from.conn; /* it may be this that is being served: closed later */
     memset(&l->from, 0, sizeof(l->from));
-    l->from.rank = rank;
     l->from.lane = l->index;
-    memcpy(l->from.node, at->node, sizeof(l->from.node));
-    l->address = (struct pbc_address){.family = at->family, .port = at->port};
-    memcpy(l->address.bytes, at->address, sizeof(at->address));
+    pbc_peer_at(&l->from, rank, at);
     l->moved = pbc_now_ms();
-    return dial(r, l, err);
+    return pbc_peer_dial(r, &l->from, err);
 }
 
 static int take_move(struct pbc_run *r, const struct pbc_peer *p, const struct pbc_chunk *c,
@@ -186,7 +173,7 @@ static void look_at_from(struct pbc_run *r, struct pbc_lane *l, uint64_t now)
     if (r->done_seen && l->from.open && !pbc_conn_pending(l->from.conn))
         pbc_peer_gone(&l->from);
     else if (!l->from.open && l->from.conn == NULL && now >= l->from.redial_at &&
-             dial(r, l, &err) != 0)
+             pbc_peer_dial(r, &l->from, &err) != 0)
         pbc_feed_lost(r, &l->from, &err);
 }
 

@@ -253,7 +253,7 @@ static void look_at_time(struct pbc_run *r, uint64_t now)
             pbc_refuse(r, i);
     }
     if (r->rank != 0 && r->parent.conn == NULL && !r->parent.gone && now >= r->parent.redial_at &&
-        pbc_run_dial(r, &err) != 0)
+        pbc_peer_dial(r, &r->parent, &err) != 0)
         pbc_lost_parent(r, &err);
     if (r->rank != 0)
         look_at_peer(r, &r->parent, r->met, now, 0);

@@ -38,6 +38,24 @@ int pbc_protocol(const char *what, struct pbc_error *err)
 
 /* --- losing neighbours --------------------------------------------------------------------- */
 
+void pbc_peer_at(struct pbc_peer *p, uint32_t rank, const struct pbc_msg_move *at)
+{
+    p->rank = rank;
+    memcpy(p->node, at->node, sizeof(p->node));
+    p->address = (struct pbc_address){.family = at->family, .port = at->port};
+    memcpy(p->address.bytes, at->address, sizeof(at->address));
+}
+
+int pbc_peer_dial(struct pbc_run *r, struct pbc_peer *p, struct pbc_error *err)
+{
+    int fd = pbc_net_connect(&p->address, err);
+
+    if (fd < 0)
+        return -1;
+    p->conn = pbc_conn_dialled(fd, r->rank, p->rank, r->key, pbc_now_ms());
+    return p->conn != NULL ? 0 : pbc_fail(err, PBC_EXIT_FAILED, "no memory for a connection");
+}
+
 void pbc_peer_gone(struct pbc_peer *p)
 {
     pbc_conn_close(p->conn);

@@ -19,11 +19,12 @@
 struct pbc_peer {
     uint32_t rank;
     char node[PBC_NODE_MAX];
-    struct pbc_conn *conn; /* NULL before there is one and after it */
-    int open;              /* the handshake is done and the connection lives */
-    int gone;              /* it was open and is closed */
-    int told;              /* FAILED or ABORT is sent */
-    int have;              /* its subtree's answers have come */
+    struct pbc_address address; /* of one that this node connects to */
+    struct pbc_conn *conn;      /* NULL before there is one and after it */
+    int open;                   /* the handshake is done and the connection lives */
+    int gone;                   /* it was open and is closed */
+    int told;                   /* FAILED or ABORT is sent */
+    int have;                   /* its subtree's answers have come */
     int ready;
     int committed;
     uint32_t progress;
@@ -69,8 +70,7 @@ struct pbc_lane {
 
     /* Where this node gets them, if not from its parent. */
     struct pbc_peer from;
-    struct pbc_conn *old; /* of the one before that, to be closed */
-    struct pbc_address address;
+    struct pbc_conn *old;  /* of the one before that, to be closed */
     uint64_t moved;        /* ms: when it was told to, 0: never */
     uint64_t lost_at;      /* ms: when it lost who feeds it, 0: never */
     struct pbc_error lost; /* and why */
@@ -99,7 +99,6 @@ struct pbc_run {
     struct pbc_address mine; /* what it listens at */
     int signals;
     struct pbc_peer parent;
-    struct pbc_address parent_address;
     uint32_t children;
     struct pbc_peer *child;
     unsigned lanes;
@@ -165,9 +164,6 @@ void pbc_run_no_memory(struct pbc_run *r);
 
 /* What a neighbour has sent must not come here and now: -1 with err. */
 int pbc_protocol(const char *what, struct pbc_error *err);
-
-/* Connect to the parent. */
-int pbc_run_dial(struct pbc_run *r, struct pbc_error *err);
 
 /* Tell all children: CHECK or COMMIT. Takes over the reference. */
 void pbc_run_tell(struct pbc_run *r, struct pbc_chunk *c);
@@ -270,6 +266,10 @@ void pbc_lost_parent(struct pbc_run *r, const struct pbc_error *why);
 void pbc_accept(struct pbc_run *r, uint64_t now);
 void pbc_admit(struct pbc_run *r, unsigned slot);
 void pbc_refuse(struct pbc_run *r, unsigned slot);
+
+/* The peer is the node of that rank, which listens there; and connect to it. */
+void pbc_peer_at(struct pbc_peer *p, uint32_t rank, const struct pbc_msg_move *at);
+int pbc_peer_dial(struct pbc_run *r, struct pbc_peer *p, struct pbc_error *err);
 
 /* Close the connection; the peer is gone. */
 void pbc_peer_gone(struct pbc_peer *p);
