@@ -187,13 +187,14 @@ static int open_signals(struct pbc_error *err)
 }
 
 /* One node speaks: the root, to which all errors go. Another does only when it could tell nobody:
- * there was no connection yet, or it is the root that was lost. */
+ * there was no connection yet, or the root was lost, perhaps before it could say what it was told.
+ * Those further down leave that to the root's children, by whom all goes. */
 void pbc_run_tell_user(struct pbc_run *r)
 {
     if (r->user_told)
         return;
     r->user_told = 1;
-    if (r->rank != 0 && (r->aborted || r->parent.told || (r->orphaned && r->parent.rank != 0)))
+    if (r->rank != 0 && (r->aborted || (r->parent.rank != 0 && (r->parent.told || r->orphaned))))
         return;
     fprintf(stderr, "pbcast: %s: node %s: %s\n",
             r->error.code == PBC_EXIT_AGAIN ? "again" : "error", r->failed_node, r->error.text);

@@ -95,7 +95,7 @@ void pbc_lane_let_go(struct pbc_lane *l)
 
 void pbc_lanes_drop(struct pbc_run *r)
 {
-    if (r->lanes == 1 || r->dropped)
+    if (r->dropped || (r->lanes == 1 && !r->failed))
         return;
     r->dropped = 1;
     for (unsigned i = 0; i < r->lanes; i++) {

@@ -226,7 +226,7 @@ static void look_at_peer(struct pbc_run *r, struct pbc_peer *p, uint64_t since, 
         else
             pbc_fail(&err, PBC_EXIT_PEER, "could not connect to %s within %u s", p->node,
                      r->conf->stall);
-        r->orphaned = p == &r->parent;
+        r->orphaned |= p == &r->parent;
         pbc_run_fail(r, is_child ? p->node : r->conf->node, &err);
         return;
     }
@@ -234,7 +234,7 @@ static void look_at_peer(struct pbc_run *r, struct pbc_peer *p, uint64_t since, 
         if (is_child && !p->committed)
             silent(r, p->node, (now - p->conn->heard) / 1000);
         else if (!is_child) {
-            r->orphaned = p == &r->parent;
+            r->orphaned |= p == &r->parent;
             silent(r, p->node, (now - p->conn->heard) / 1000);
         }
         return;

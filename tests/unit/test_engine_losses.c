@@ -107,23 +107,61 @@ static void a_killed_root_ends_the_run_everywhere(void **state)
     no_tree_is_staged(n);
 }
 
+/* Wait for this one alone. */
+static void wait_for_end(struct run *r, unsigned rank)
+{
+    pid_t ended = 0;
+    int status = 0;
+
+    for (int i = 0; i < 6000 && ended == 0; i++) { /* bounded by 60 s */
+        ended = waitpid(r->pid[rank], &status, WNOHANG);
+        usleep(10000);
+    }
+    assert_int_equal(ended, r->pid[rank]);
+    r->status[rank] = WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+/* All below node1 have heard of its failure, and so it has told the root. */
+static void a_root_killed_before_it_can_say_what_it_was_told_leaves_that_to_its_child(void **state)
+{
+    struct nodes *n = *state;
+    struct run_options o = large(n);
+    struct run r;
+
+#ifndef PBC_TWO_TREES
+    o.args = "--tree 1";
+#endif
+    run_start(n, &r, NODES, &o);
+    run_wait_unpacking(&r, 1);
+    kill(r.pid[0], SIGSTOP);
+    kill(r.pid[1], SIGTERM);
+    wait_for_end(&r, NODES - 1);
+    kill(r.pid[0], SIGKILL);
+    run_wait(&r, 30);
+    for (unsigned i = 1; i < NODES; i++) {
+        char *words = run_words(&r, i);
+
+        assert_int_equal(r.status[i], PBC_EXIT_FAILED);
+        if (i == 1)
+            assert_non_null(strstr(words, "error: node node1: staging was stopped by signal 15"));
+        else
+            assert_string_equal(words, "");
+        free(words);
+    }
+    no_tree_is_staged(n);
+}
+
 static void a_stopped_agent_is_named_and_gives_up_when_it_wakes(void **state)
 {
     struct nodes *n = *state;
     struct run_options o = large(n);
     struct run r;
-    int running = 1;
 
     o.args = "--stall 4";
     run_start(n, &r, NODES, &o);
     run_wait_unpacking(&r, 2);
     kill(r.pid[2], SIGSTOP);
-    for (int i = 0; i < 6000 && running; i++) { /* bounded by 60 s */
-        running = kill(r.pid[0], 0) == 0 && waitpid(r.pid[0], &r.status[0], WNOHANG) == 0;
-        usleep(10000);
-    }
-    assert_false(running);
-    r.status[0] = WIFEXITED(r.status[0]) ? WEXITSTATUS(r.status[0]) : -WTERMSIG(r.status[0]);
+    wait_for_end(&r, 0);
     kill(r.pid[2], SIGCONT);
     run_wait(&r, 30);
     assert_int_not_equal(r.status[2], 0);
@@ -347,6 +385,7 @@ int main(void)
         TEST(a_killed_inner_agent_is_named_and_the_next_run_succeeds),
         TEST(a_killed_last_agent_is_named_and_the_next_run_succeeds),
         TEST(a_killed_root_ends_the_run_everywhere),
+        TEST(a_root_killed_before_it_can_say_what_it_was_told_leaves_that_to_its_child),
         TEST(a_stopped_agent_is_named_and_gives_up_when_it_wakes),
 #if !defined(PBC_CARRIED) && !defined(PBC_TWO_TREES)
         TEST(a_pause_shorter_than_the_stall_does_no_harm_and_is_seen),
