@@ -56,6 +56,7 @@ struct pbc_lane {
     unsigned index;
     struct pbc_pool *chunks; /* for what comes */
     uint64_t seq;            /* frames that this node has got */
+    uint32_t marks;          /* of them, that are not DATA, and so have no buffer of the pool */
     uint64_t bytes;          /* of archives in them */
     struct pbc_fifo early;   /* those that wait for frames of the other lane */
 
@@ -215,9 +216,9 @@ void pbc_lane_pass(struct pbc_run *r, struct pbc_lane *l, struct pbc_chunk *c);
 /* A proven stranger may be one who is to come: 1 if so, the connection is then taken over. */
 int pbc_lane_admit(struct pbc_run *r, struct pbc_conn *c);
 
-/* With two trees, where a lane or the run is lost: make nothing more of the stream, and let go of
- * all that waits, so that the parent's verdict can be read behind it. Those that are not below this
- * node see their connections close, and do the same; the others hear what it is. */
+/* Where the run is lost, or with two trees a lane: make nothing more of the stream, and let go of
+ * all that waits or is kept, so that the parent's verdict can be read behind it. Those that are not
+ * below this node see their connections close, and do the same; the others hear what it is. */
 void pbc_lanes_drop(struct pbc_run *r);
 
 /* CLAIM has come from one of those: 0, or -1 with err if that is an error of the protocol. */

@@ -101,8 +101,18 @@ static void unpack_here(struct pbc_run *r, struct pbc_chunk *c)
         pbc_chunk_unref(c);
 }
 
-/* Take what is there in the order of the stream: 0, or -1 as take_next. */
-static int take_early(struct pbc_run *r, struct pbc_error *err)
+/* A frame that has waited must not come here. Whose lane that was, not whose frame came last. */
+static void refuse_early(struct pbc_run *r, struct pbc_lane *l, const struct pbc_error *err)
+{
+    struct pbc_error why;
+
+    pbc_fail(&why, err->code, "%s; it came by %s", err->text, pbc_feed_from(r, l)->node);
+    pbc_run_fail(r, r->conf->node, &why);
+}
+
+/* Take what is there in the order of the stream, after a frame has come by a lane: 0, or -1 as
+ * take_next. */
+static int take_early(struct pbc_run *r, const struct pbc_lane *by, struct pbc_error *err)
 {
     while (!r->failed) {
         struct pbc_lane *l = &r->lane[r->seq % r->lanes];
@@ -112,7 +122,10 @@ static int take_early(struct pbc_run *r, struct pbc_error *err)
             break;
         if (take_next(r, l, c, err) != 0) {
             pbc_chunk_unref(c);
-            return -1;
+            if (l == by)
+                return -1;
+            refuse_early(r, l, err);
+            return 0;
         }
         r->seq++;
         if (r->failed)
@@ -123,10 +136,28 @@ static int take_early(struct pbc_run *r, struct pbc_error *err)
     return 0;
 }
 
+/* What may wait for the other lane: DATA has the buffers of the pool, and of other frames the whole
+ * stream has a BEGIN and an END for each bundle, and DONE. */
+static int has_room(const struct pbc_run *r, struct pbc_lane *l, const struct pbc_chunk *c,
+                    struct pbc_error *err)
+{
+    uint32_t most = 2 * r->check.bundles + 1;
+
+    if (c->frame.type == PBC_FRAME_DATA || ++l->marks <= most)
+        return 0;
+    return pbc_fail(err, PBC_EXIT_PEER,
+                    "protocol error: more than %u frames BEGIN, END and DONE for %u bundles", most,
+                    r->check.bundles);
+}
+
 int pbc_run_take(struct pbc_run *r, struct pbc_lane *l, struct pbc_chunk *c, struct pbc_error *err)
 {
     int rc = 0;
 
+    if (has_room(r, l, c, err) != 0) {
+        pbc_chunk_unref(c);
+        return -1;
+    }
     l->seq++;
     if (c->frame.type == PBC_FRAME_DATA) {
         l->bytes += c->frame.length;
@@ -134,7 +165,7 @@ int pbc_run_take(struct pbc_run *r, struct pbc_lane *l, struct pbc_chunk *c, str
     }
     if (rc == 0 && pbc_fifo_push(&l->early, pbc_chunk_ref(c)) != 0)
         pbc_run_no_memory(r);
-    rc = take_early(r, err);
+    rc = take_early(r, l, err);
     if (rc == 0 && !r->failed)
         pbc_lane_pass(r, l, c);
     pbc_chunk_unref(c);

@@ -130,6 +130,68 @@ static void frames_of_both_lanes_are_taken_in_the_order_of_the_stream(void **sta
     end(&t);
 }
 
+/* A frame that holds no buffer of the pool. */
+static int take_begin(struct lanes *t, unsigned lane, struct pbc_error *err)
+{
+    struct pbc_msg_begin m = {.format = PBC_FORMAT_TAR, .path = "/b"};
+    uint8_t payload[PBC_SMALL_MAX];
+    struct pbc_chunk *c =
+        pbc_chunk_small(PBC_FRAME_BEGIN, 0, payload, pbc_begin_encode(&m, payload));
+
+    return pbc_run_take(&t->r, &t->r.lane[lane], c, err);
+}
+
+/* The second lane comes from n9. */
+static void come_from_two(struct lanes *t)
+{
+    struct pbc_peer *from = &t->r.lane[1].from;
+
+    strcpy(t->r.parent.node, "n1");
+    strcpy(from->node, "n9");
+    from->open = from->claimed = 1;
+    t->r.lane[1].moved = 1;
+    t->r.phase = PBC_PHASE_STREAM;
+}
+
+static void frames_without_a_buffer_wait_as_many_as_the_stream_has_and_no_more(void **state)
+{
+    struct pbc_error err;
+    struct lanes t;
+
+    (void)state;
+    begin(&t, 2, PBC_TREE_TWO);
+    come_from_two(&t);
+    t.r.check.bundles = PBC_BUNDLES_MAX;
+    for (unsigned i = 0; i < 2 * PBC_BUNDLES_MAX + 1; i++)
+        assert_int_equal(take_begin(&t, 1, &err), 0);
+    assert_int_equal(take(&t, 3, 1000), 0); /* DATA has one */
+    assert_int_equal(t.r.lane[1].early.count, 2 * PBC_BUNDLES_MAX + 2);
+    assert_int_equal(take_begin(&t, 1, &err), -1);
+    assert_int_equal(t.r.lane[1].early.count, 2 * PBC_BUNDLES_MAX + 2);
+    pbc_feed_lost(&t.r, &t.r.lane[1].from, &err); /* as the loop does */
+    assert_error(&t.r.lane[1].lost, PBC_EXIT_PEER,
+                 "lost the connection to n9, which sends to it (protocol error: more than 129 "
+                 "frames BEGIN, END and DONE for 64 bundles)");
+    end(&t);
+}
+
+/* n9's waits until n1's has come, which is as it should be. */
+static void a_frame_that_has_waited_in_vain_is_told_of_who_sent_it(void **state)
+{
+    struct pbc_error err;
+    struct lanes t;
+
+    (void)state;
+    begin(&t, 2, PBC_TREE_TWO);
+    come_from_two(&t);
+    assert_int_equal(take_begin(&t, 1, &err), 0);
+    assert_int_equal(take_begin(&t, 0, &err), 0);
+    assert_true(t.r.failed);
+    assert_string_equal(t.r.failed_node, "here");
+    assert_error(&t.r.error, PBC_EXIT_PEER, "protocol error: BEGIN out of order; it came by n9");
+    end(&t);
+}
+
 static void each_lane_has_half_of_the_buffers_for_itself(void **state)
 {
     struct pbc_chunk *taken[PBC_CHUNKS + 1];
@@ -303,6 +365,27 @@ static void when_a_lane_is_lost_nothing_waits_for_it(void **state)
     end(&t);
 }
 
+/* The same for what is kept where a slow node is gone round. Until the run is lost they may come.
+ */
+static void with_one_tree_a_lost_run_keeps_nothing(void **state)
+{
+    const struct pbc_error why = {.code = PBC_EXIT_PEER, .text = "gone"};
+    struct lanes t;
+
+    (void)state;
+    begin(&t, 1, 1);
+    t.r.lane[0].owed = 1;
+    assert_int_equal(take(&t, 0, 20), 0);
+    assert_int_equal(take(&t, 1, 20), 0);
+    assert_int_equal(t.r.lane[0].kept.count, 2);
+    pbc_lanes_drop(&t.r);
+    assert_int_equal(t.r.lane[0].kept.count, 2);
+    pbc_run_fail(&t.r, "there", &why);
+    pbc_lanes_drop(&t.r);
+    assert_int_equal(t.r.lane[0].kept.count, 0);
+    end(&t);
+}
+
 /* It says nothing more by the connection, and would count as silent there. */
 static void a_node_that_has_all_leaves_its_sender_though_others_are_to_come(void **state)
 {
@@ -361,12 +444,15 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(frames_of_both_lanes_are_taken_in_the_order_of_the_stream),
+        cmocka_unit_test(frames_without_a_buffer_wait_as_many_as_the_stream_has_and_no_more),
+        cmocka_unit_test(a_frame_that_has_waited_in_vain_is_told_of_who_sent_it),
         cmocka_unit_test(each_lane_has_half_of_the_buffers_for_itself),
         cmocka_unit_test(a_child_of_the_second_tree_gets_its_lane_from_the_first_frame_on),
         cmocka_unit_test(nobody_else_may_come_and_nobody_for_more_than_there_is),
         cmocka_unit_test(with_one_tree_nobody_comes_until_a_node_is_gone_round),
         cmocka_unit_test(moving_twice_at_once_is_refused),
         cmocka_unit_test(when_a_lane_is_lost_nothing_waits_for_it),
+        cmocka_unit_test(with_one_tree_a_lost_run_keeps_nothing),
         cmocka_unit_test(a_node_that_has_all_leaves_its_sender_though_others_are_to_come),
         cmocka_unit_test(the_second_tree_is_not_missed_where_nothing_is_sent),
         cmocka_unit_test(moving_when_all_has_come_is_not_an_error_but_needless),
