@@ -19,7 +19,8 @@
 
 #define INCOMING ".incoming-"
 
-/* An incoming tree that nobody holds a lock on belongs to an agent that was killed. */
+/* An incoming tree, or its manifest, that nobody holds a lock on belongs to an agent that was
+ * killed. */
 static void remove_abandoned(int dirfd)
 {
     int copy = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -41,11 +42,9 @@ static void remove_abandoned(int dirfd)
 
         if (strncmp(e->d_name, INCOMING, strlen(INCOMING)) != 0)
             continue;
-        fd = openat(dirfd, e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (fd < 0) {
-            (void)unlinkat(dirfd, e->d_name, 0); /* a manifest that was being written */
+        fd = openat(dirfd, e->d_name, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+        if (fd < 0)
             continue;
-        }
         if (flock(fd, LOCK_EX | LOCK_NB) == 0)
             (void)pbc_remove_tree(dirfd, e->d_name, NULL);
         close(fd);
@@ -67,8 +66,7 @@ int pbc_place_open(struct pbc_place *p, const char *store, uint32_t job, struct 
     const char *base = store != NULL ? store : PBC_STORE_DEFAULT;
 
     memset(p, 0, sizeof(*p));
-    p->lockfd = -1;
-    p->treefd = -1;
+    p->lockfd = p->treefd = p->manifestfd = -1;
     p->dirfd = pbc_store_open(base, job, geteuid(), err);
     if (p->dirfd < 0 && store == NULL && errno == ENOENT) {
         snprintf(own, sizeof(own), "/dev/shm/pbcast-%u", (unsigned)geteuid());
@@ -146,6 +144,15 @@ int pbc_place_root(const struct pbc_place *p, const char *set, char out[PBC_PATH
     return pbc_fail(err, PBC_EXIT_FAILED, "the path of the store is too long: %s", p->dir);
 }
 
+static int cannot(const struct pbc_place *p, const char *what, const char *name,
+                  struct pbc_error *err)
+{
+    int full = errno == ENOSPC || errno == EDQUOT;
+
+    return pbc_fail_errno(err, full ? PBC_EXIT_NOSPACE : PBC_EXIT_FAILED, "cannot %s %s/%s", what,
+                          p->dir, name);
+}
+
 int pbc_place_begin(struct pbc_place *p, struct pbc_error *err)
 {
     uint8_t random[8];
@@ -157,9 +164,8 @@ int pbc_place_begin(struct pbc_place *p, struct pbc_error *err)
     snprintf(p->incoming, sizeof(p->incoming), INCOMING "%s", hex);
     (void)flock(p->dirfd, LOCK_EX);
     if (mkdirat(p->dirfd, p->incoming, 0700) != 0) {
+        (void)cannot(p, "make", p->incoming, err);
         (void)flock(p->dirfd, LOCK_UN);
-        pbc_fail_errno(err, errno == ENOSPC ? PBC_EXIT_NOSPACE : PBC_EXIT_FAILED,
-                       "cannot make %s/%s", p->dir, p->incoming);
         p->incoming[0] = '\0';
         return -1;
     }
@@ -172,51 +178,63 @@ int pbc_place_begin(struct pbc_place *p, struct pbc_error *err)
     return rc;
 }
 
-static int write_manifest(struct pbc_place *p, const struct pbc_manifest *m, struct pbc_error *err)
+static const char *incoming_manifest(const struct pbc_place *p, char name[96])
 {
-    char temporary[96];
-    char name[PBC_SET_ID_LEN + 16];
+    snprintf(name, 96, "%s.manifest", p->incoming);
+    return name;
+}
+
+int pbc_place_describe(struct pbc_place *p, const struct pbc_manifest *m, struct pbc_error *err)
+{
+    char name[96];
     size_t len;
     char *text = pbc_manifest_format(m, &len, err);
-    int fd;
-    int rc = -1;
+    int rc = 0;
 
     if (text == NULL)
         return -1;
-    snprintf(name, sizeof(name), "%s.manifest", m->set);
-    snprintf(temporary, sizeof(temporary), "%s.manifest", p->incoming);
-    fd = openat(p->dirfd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (fd >= 0 && pbc_io_write(fd, text, len) == 0 &&
-        renameat(p->dirfd, temporary, p->dirfd, name) == 0)
-        rc = 0;
-    if (rc != 0) {
-        pbc_fail_errno(err, errno == ENOSPC ? PBC_EXIT_NOSPACE : PBC_EXIT_FAILED,
-                       "cannot write %s/%s", p->dir, name);
-        (void)unlinkat(p->dirfd, temporary, 0);
-    }
-    if (fd >= 0)
-        close(fd);
+    (void)flock(p->dirfd, LOCK_EX);
+    p->manifestfd = openat(p->dirfd, incoming_manifest(p, name),
+                           O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (p->manifestfd < 0 || flock(p->manifestfd, LOCK_EX | LOCK_NB) != 0 ||
+        pbc_io_write(p->manifestfd, text, len) != 0)
+        rc = cannot(p, "write", name, err);
+    (void)flock(p->dirfd, LOCK_UN);
     free(text);
     return rc;
 }
 
-int pbc_place_publish(struct pbc_place *p, const struct pbc_manifest *m, struct pbc_error *err)
+/* What was unpacked takes its set's name. */
+static int rename_both(struct pbc_place *p, const char *set, struct pbc_error *err)
 {
-    int rc = -1;
+    char manifest[PBC_SET_ID_LEN + 16];
+    char name[96];
+
+    snprintf(manifest, sizeof(manifest), "%s.manifest", set);
+    if (renameat(p->dirfd, p->incoming, p->dirfd, set) != 0)
+        return cannot(p, "rename the tree to", set, err);
+    if (renameat(p->dirfd, incoming_manifest(p, name), p->dirfd, manifest) == 0)
+        return 0;
+    (void)cannot(p, "write", manifest, err);
+    (void)pbc_remove_tree(p->dirfd, set, NULL);
+    return -1;
+}
+
+int pbc_place_publish(struct pbc_place *p, const char *set, struct pbc_error *err)
+{
+    char name[96];
+    int rc;
 
     /* Runs with different roots may publish the same set here at the same time. */
     if (flock(p->dirfd, LOCK_EX) != 0)
         return pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot lock %s", p->dir);
-    if (pbc_place_has(p, m->set)) {
+    if (pbc_place_has(p, set)) {
+        (void)unlinkat(p->dirfd, incoming_manifest(p, name), 0);
         rc = pbc_remove_tree(p->dirfd, p->incoming, err);
-    } else if (pbc_remove_tree(p->dirfd, m->set, err) != 0) {
-        rc = -1; /* a tree without a manifest that cannot be removed */
-    } else if (renameat(p->dirfd, p->incoming, p->dirfd, m->set) != 0) {
-        pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot rename the tree in %s", p->dir);
-    } else if (write_manifest(p, m, err) == 0) {
-        rc = 0;
-    } else {
-        (void)pbc_remove_tree(p->dirfd, m->set, NULL);
+    } else { /* a tree without a manifest, perhaps */
+        rc = pbc_remove_tree(p->dirfd, set, err);
+        if (rc == 0)
+            rc = rename_both(p, set, err);
     }
     (void)flock(p->dirfd, LOCK_UN);
     if (rc == 0)
@@ -226,15 +244,21 @@ int pbc_place_publish(struct pbc_place *p, const struct pbc_manifest *m, struct 
 
 void pbc_place_close(struct pbc_place *p)
 {
-    if (p->incoming[0] != '\0')
+    char name[96];
+
+    if (p->incoming[0] != '\0') {
+        (void)unlinkat(p->dirfd, incoming_manifest(p, name), 0);
         (void)pbc_remove_tree(p->dirfd, p->incoming, NULL);
+    }
     if (p->treefd >= 0)
         close(p->treefd);
+    if (p->manifestfd >= 0)
+        close(p->manifestfd);
     if (p->lockfd >= 0)
         close(p->lockfd);
     if (p->dirfd >= 0)
         close(p->dirfd);
     pbc_memory_close(&p->memory);
     p->incoming[0] = '\0';
-    p->treefd = p->lockfd = p->dirfd = -1;
+    p->treefd = p->manifestfd = p->lockfd = p->dirfd = -1;
 }

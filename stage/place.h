@@ -1,9 +1,10 @@
 /* place.h - a job's directory in the store of this node, as the agent sees it.
  *
- *     .incoming-<random>/  the tree being unpacked; locked while its agent lives
- *     <set>/               a whole tree
- *     <set>.manifest       says so; written last, by rename
- *     <set>.lock           held by the root of a run for this set
+ *     .incoming-<random>/          the tree being unpacked; locked while its agent lives
+ *     .incoming-<random>.manifest  its manifest, locked as well
+ *     <set>/                       a whole tree
+ *     <set>.manifest               says so; comes last, by rename
+ *     <set>.lock                   held by the root of a run for this set
  */
 #ifndef PBC_PLACE_H
 #define PBC_PLACE_H
@@ -20,6 +21,7 @@ struct pbc_place {
     int lockfd;               /* of <set>.lock, -1 */
     char incoming[64];        /* name of the tree being unpacked, "" */
     int treefd;               /* of it, -1 */
+    int manifestfd;           /* of its manifest, -1 */
     struct pbc_memory memory; /* what bounds the store where it is memory */
 };
 
@@ -50,11 +52,14 @@ int pbc_place_base(const struct pbc_place *p, const char *set, unsigned bundles,
 /* Make the incoming tree; p->treefd is then its descriptor. */
 int pbc_place_begin(struct pbc_place *p, struct pbc_error *err);
 
-/* Rename the incoming tree to its set's name and write the manifest. If another run on this node
- * has published the set meanwhile, that one stays and ours is removed: they are the same. */
-int pbc_place_publish(struct pbc_place *p, const struct pbc_manifest *m, struct pbc_error *err);
+/* Write the manifest of the incoming tree beside it: after that publishing needs no more space. */
+int pbc_place_describe(struct pbc_place *p, const struct pbc_manifest *m, struct pbc_error *err);
 
-/* Remove the incoming tree, if there is one, release the lock, close. */
+/* Rename the incoming tree and its manifest to the names of `set`. If another run on this node has
+ * published the set meanwhile, that one stays and ours is removed: they are the same. */
+int pbc_place_publish(struct pbc_place *p, const char *set, struct pbc_error *err);
+
+/* Remove the incoming tree, if there is one, and its manifest, release the lock, close. */
 void pbc_place_close(struct pbc_place *p);
 
 #endif

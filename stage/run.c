@@ -298,7 +298,7 @@ enum pbc_exit pbc_run(const struct pbc_run_conf *conf, struct pbc_coord *coord)
     r->carried = coord->carry != NULL && !conf->over_tree;
     r->began = pbc_now_ms();
     r->listener = r->signals = r->base.fd = -1;
-    r->place.dirfd = r->place.lockfd = r->place.treefd = -1;
+    r->place.dirfd = r->place.lockfd = r->place.treefd = r->place.manifestfd = -1;
     prepare(r);
     if (meet(r, &err) != 0) {
         r->failed = 0; /* without the others, only this matters */

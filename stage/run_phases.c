@@ -272,7 +272,7 @@ static int describe(struct pbc_run *r)
         }
     }
     if (pbc_profile_detect(r->place.treefd, m, &err) == 0 &&
-        (m->rhome == NULL || fix_r(r, m, &err) == 0))
+        (m->rhome == NULL || fix_r(r, m, &err) == 0) && pbc_place_describe(&r->place, m, &err) == 0)
         return 0;
     fail_here(r, &err);
     return -1;
@@ -287,7 +287,7 @@ static int publish(struct pbc_run *r)
 {
     struct pbc_error err;
 
-    if (r->has_set || pbc_place_publish(&r->place, &r->manifest, &err) == 0)
+    if (r->has_set || pbc_place_publish(&r->place, r->check.set, &err) == 0)
         return 0;
     fail_here(r, &err);
     return -1;

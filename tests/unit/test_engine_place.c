@@ -50,7 +50,9 @@ static int publish(struct pbc_place *p, const char *set, const char *content, st
     if (fd < 0 || write(fd, content, strlen(content)) < 0)
         return -1;
     close(fd);
-    return pbc_place_publish(p, &m, err);
+    if (pbc_place_describe(p, &m, err) != 0)
+        return -1;
+    return pbc_place_publish(p, set, err);
 }
 
 static unsigned count_entries(const char *dir, const char *prefix)
@@ -98,6 +100,7 @@ static void a_published_set_is_there_for_all(void **state)
 
 static void what_is_not_published_is_removed(void **state)
 {
+    const struct pbc_manifest m = {.set = SET_A, .bytes = 1, .files = 1};
     struct pbc_place p;
     struct pbc_error err;
 
@@ -106,6 +109,8 @@ static void what_is_not_published_is_removed(void **state)
     assert_int_equal(mkdirat(p.treefd, "d", 0755), 0);
     close(openat(p.treefd, "d/f", O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
     assert_int_equal(count_entries(*state, ".incoming-"), 1);
+    assert_int_equal(pbc_place_describe(&p, &m, &err), 0);
+    assert_int_equal(count_entries(*state, ".incoming-"), 2);
     pbc_place_close(&p);
     assert_int_equal(count_entries(*state, ""), 0);
 }
@@ -204,21 +209,25 @@ static void publishers_of_the_same_sets_at_the_same_time_all_succeed(void **stat
 
 static void an_abandoned_tree_is_removed_and_a_live_one_is_not(void **state)
 {
+    const struct pbc_manifest m = {.set = SET_A, .bytes = 1, .files = 1};
     struct pbc_place live, p;
     struct pbc_error err;
 
     open_place(*state, &live);
     assert_int_equal(pbc_place_begin(&live, &err), 0);
+    assert_int_equal(pbc_place_describe(&live, &m, &err), 0);
     make_dir(in(*state, "store/7/.incoming-0123456789abcdef"), 0700);
     make_dir(in(*state, "store/7/.incoming-0123456789abcdef/d"), 0500);
     make_file(in(*state, "store/7/.incoming-0123456789abcdef.manifest"), "cut", 3);
     open_place(*state, &p);
-    assert_int_equal(count_entries(*state, ".incoming-"), 1);
+    assert_int_equal(count_entries(*state, ".incoming-"), 2);
     close(openat(live.treefd, "content", O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
     assert_true(exists(in(in(*state, "store/7"), live.incoming)));
     pbc_place_close(&p);
+    assert_int_equal(pbc_place_publish(&live, SET_A, &err), 0);
+    assert_int_equal(pbc_place_has(&live, SET_A), 1);
     pbc_place_close(&live);
-    assert_int_equal(count_entries(*state, ""), 0);
+    assert_int_equal(count_entries(*state, ""), 2);
 }
 
 static void the_tree_of_a_killed_agent_is_removed(void **state)

@@ -241,6 +241,28 @@ static void a_store_that_fills_up_on_the_way_is_named(void **state)
     drop_small_store(n, 2);
 }
 
+/* Of seven files there are the root, store/, 77/, the tree, and three in it. */
+static void a_store_without_room_for_the_manifest_stops_all_before_any_has_published(void **state)
+{
+    struct nodes *n = *state;
+    struct run_options o = {0};
+    struct bytes tar = {0};
+
+    if (small_store(n, 1, "size=4m,mode=755,nr_inodes=7") != 0)
+        skip();
+    for (unsigned i = 0; i < 3; i++) {
+        char name[8];
+
+        snprintf(name, sizeof(name), "f%u", i);
+        tar_add(&tar, (struct member){.name = name, .data = name, .len = 2});
+    }
+    tar_end(&tar);
+    o.bundles[0] = make_bundle(n, "three.tgz", PBC_FORMAT_GZIP, &tar);
+    bytes_free(&tar);
+    assert_refused(n, 3, &o, PBC_EXIT_NOSPACE, ".manifest: No space left on device");
+    drop_small_store(n, 1);
+}
+
 /* ---- nodes that cannot take part ---- */
 
 static void a_node_without_its_store_is_named(void **state)
@@ -338,6 +360,7 @@ int main(void)
         TEST(a_bundle_truncated_while_it_is_read_is_refused),
         TEST(a_store_smaller_than_the_bundles_is_named_before_anything_is_sent),
         TEST(a_store_that_fills_up_on_the_way_is_named),
+        TEST(a_store_without_room_for_the_manifest_stops_all_before_any_has_published),
         TEST(a_node_without_its_store_is_named),
         TEST(an_address_that_no_node_has_is_told_once),
         TEST(a_node_without_an_address_is_named_once),
