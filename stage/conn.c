@@ -206,6 +206,7 @@ static int receive(struct pbc_conn *c, struct pbc_pool *chunks, uint64_t now, st
         if (rc != 1)
             return rc;
         c->heard = now;
+        c->known = 1;
         if (pbc_frame_decode(c->head, c->to_parent, &c->frame, err) != 0)
             return -1;
     }

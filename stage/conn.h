@@ -29,6 +29,7 @@ struct pbc_conn {
     uint64_t heard; /* ms: when something last arrived, or we last were unable to listen; before
                        the handshake is done: when it began */
     uint64_t spoke; /* ms: when something was last sent */
+    int known;      /* a frame has begun to come: child: so the parent has taken the proof */
 
     uint8_t head[PBC_CHALLENGE_BYTES]; /* a frame's header or a handshake message */
     size_t got;                        /* bytes of it, or of the payload */

@@ -220,7 +220,7 @@ void pbc_feed_lost(struct pbc_run *r, struct pbc_peer *p, const struct pbc_error
     int over = is_from ? is_over(r) : p->moved;
     struct pbc_error err;
 
-    if (is_from && pbc_peer_redials(p))
+    if (is_from && !over && pbc_peer_redials(p))
         return;
     pbc_peer_gone(p);
     if (r->failed || over)

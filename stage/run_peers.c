@@ -64,12 +64,15 @@ void pbc_peer_gone(struct pbc_peer *p)
     p->gone = 1;
 }
 
+/* A connection that is open here may have been closed there before the proof came: by a flood, or
+ * because one of the two has paused. The first frame says that it was not. */
 int pbc_peer_redials(struct pbc_peer *p)
 {
-    if (p->open || p->redials >= REDIALS)
+    if ((p->open && p->conn->known) || p->redials >= REDIALS)
         return 0;
     pbc_conn_close(p->conn);
     p->conn = NULL;
+    p->open = p->claimed = 0;
     p->redials++;
     p->redial_at = pbc_now_ms() + REDIAL_MS;
     return 1;

@@ -144,8 +144,15 @@ static int take_begin(struct lanes *t, unsigned lane, struct pbc_error *err)
 /* The second lane comes from n9. */
 static void come_from_two(struct lanes *t)
 {
+    static const uint8_t key[PBC_KEY_BYTES];
     struct pbc_peer *from = &t->r.lane[1].from;
+    int pair[2];
 
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    t->fd[t->fds++] = pair[1];
+    from->conn = pbc_conn_dialled(pair[0], 2, 9, key, 1);
+    assert_non_null(from->conn);
+    from->conn->known = 1;
     strcpy(t->r.parent.node, "n1");
     strcpy(from->node, "n9");
     from->open = from->claimed = 1;
