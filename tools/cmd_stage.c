@@ -6,14 +6,14 @@
 #include "launcher.h"
 #include "mpi_type.h"
 #include "site.h"
+#include "step.h"
+#include "stop.h"
 #include "store.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
 #include <signal.h>
-#include <spawn.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,10 +21,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-extern char **environ;
-
-#define TRIES     3
-#define WORDS_MAX (64 + PBC_BUNDLES_MAX)
+#define TRIES 3
 
 static const char usage[] =
     "usage: pbcast stage [OPTION...] BUNDLE...\n"
@@ -62,54 +59,24 @@ struct request {
     char **bundle;
 };
 
-struct words {
-    char *word[WORDS_MAX];
-    size_t count;
-    int failed;
-};
-
-static void __attribute__((format(printf, 2, 3))) add(struct words *w, const char *fmt, ...)
-{
-    va_list ap;
-
-    if (w->failed || w->count + 1 >= WORDS_MAX) {
-        w->failed = 1;
-        return;
-    }
-    va_start(ap, fmt);
-    if (vasprintf(&w->word[w->count], fmt, ap) < 0) {
-        w->word[w->count] = NULL;
-        w->failed = 1;
-    } else {
-        w->word[++w->count] = NULL;
-    }
-    va_end(ap);
-}
-
-static void forget(struct words *w)
-{
-    for (size_t i = 0; i < w->count; i++)
-        free(w->word[i]);
-}
-
 /* A step with one task on each node of the job, beside whatever runs there. */
-static void add_srun(struct words *w, const struct request *q, const char *name, const char *mpi,
+static void add_srun(struct pbc_step *w, const struct request *q, const char *name, const char *mpi,
                      const char *input)
 {
-    add(w, "srun");
-    add(w, "--nodes=%lu", q->nodes);
-    add(w, "--ntasks=%lu", q->nodes);
-    add(w, "--ntasks-per-node=1");
-    add(w, "--overlap");
-    add(w, "--mem=0");
-    add(w, "--gres=none");
-    add(w, "--cpu-bind=quiet,none");
-    add(w, "--mpi=%s", mpi);
-    add(w, "--input=%s", input);
-    add(w, "--output=all");
-    add(w, "--job-name=%s", name);
-    add(w, "--kill-on-bad-exit=0");
-    add(w, "--wait=0");
+    pbc_step_add(w, "srun");
+    pbc_step_add(w, "--nodes=%lu", q->nodes);
+    pbc_step_add(w, "--ntasks=%lu", q->nodes);
+    pbc_step_add(w, "--ntasks-per-node=1");
+    pbc_step_add(w, "--overlap");
+    pbc_step_add(w, "--mem=0");
+    pbc_step_add(w, "--gres=none");
+    pbc_step_add(w, "--cpu-bind=quiet,none");
+    pbc_step_add(w, "--mpi=%s", mpi);
+    pbc_step_add(w, "--input=%s", input);
+    pbc_step_add(w, "--output=all");
+    pbc_step_add(w, "--job-name=%s", name);
+    pbc_step_add(w, "--kill-on-bad-exit=0");
+    pbc_step_add(w, "--wait=0");
 }
 
 /* Whether the agents wait until all have started: see stage/start.h. */
@@ -119,7 +86,7 @@ static int holds(const struct request *q)
 }
 
 /* An agent on each node. */
-static void add_launcher(struct words *w, const struct request *q)
+static void add_launcher(struct pbc_step *w, const struct request *q)
 {
     const struct pbc_launcher *l = &q->launcher;
 
@@ -130,73 +97,30 @@ static void add_launcher(struct words *w, const struct request *q)
         add_srun(w, q, "pbcast", l->mpi, holds(q) ? "all" : "none");
         break;
     case PBC_LAUNCHER_OPENMPI:
-        add(w, "%s", l->program);
-        add(w, "-q"); /* the agents say themselves what went wrong */
-        add(w, "-n");
-        add(w, "%lu", q->nodes);
-        add(w, "--map-by");
-        add(w, "ppr:1:node");
-        add(w, "--bind-to");
-        add(w, "none");
+        pbc_step_add(w, "%s", l->program);
+        pbc_step_add(w, "-q"); /* the agents say themselves what went wrong */
+        pbc_step_add(w, "-n");
+        pbc_step_add(w, "%lu", q->nodes);
+        pbc_step_add(w, "--map-by");
+        pbc_step_add(w, "ppr:1:node");
+        pbc_step_add(w, "--bind-to");
+        pbc_step_add(w, "none");
         break;
     case PBC_LAUNCHER_HYDRA:
-        add(w, "%s", l->program);
-        add(w, "-n");
-        add(w, "%lu", q->nodes);
-        add(w, "-ppn");
-        add(w, "1");
-        add(w, "-bind-to");
-        add(w, "none");
+        pbc_step_add(w, "%s", l->program);
+        pbc_step_add(w, "-n");
+        pbc_step_add(w, "%lu", q->nodes);
+        pbc_step_add(w, "-ppn");
+        pbc_step_add(w, "1");
+        pbc_step_add(w, "-bind-to");
+        pbc_step_add(w, "none");
         break;
     }
-    add(w, "%s", l->agent);
+    pbc_step_add(w, "%s", l->agent);
 }
-
-/* Its pid, or -1. `quiet`: its output goes nowhere. Its standard streams are those of `fd`; -1:
- * empty, and ours. */
-static pid_t start(struct words *w, int quiet, const int fd[3], struct pbc_error *err)
-{
-    posix_spawn_file_actions_t actions;
-    pid_t pid = -1;
-    int rc;
-
-    if (w->failed)
-        return pbc_fail(err, PBC_EXIT_FAILED, "no memory");
-    posix_spawn_file_actions_init(&actions);
-    /* A launcher would take the rest of the script's input. */
-    if (fd[0] < 0)
-        posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
-    for (int i = 0; i < 3; i++) {
-        if (fd[i] >= 0)
-            posix_spawn_file_actions_adddup2(&actions, fd[i], i);
-    }
-    if (quiet) {
-        posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
-        posix_spawn_file_actions_adddup2(&actions, 1, 2);
-    }
-    rc = posix_spawnp(&pid, w->word[0], &actions, NULL, w->word, environ);
-    posix_spawn_file_actions_destroy(&actions);
-    if (rc == 0)
-        return pid;
-    errno = rc;
-    return pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot start %s", w->word[0]);
-}
-
-static int wait_for(pid_t pid)
-{
-    int status;
-
-    while (waitpid(pid, &status, 0) < 0) {
-        if (errno != EINTR)
-            return -1;
-    }
-    return status;
-}
-
-static const int ours[3] = {-1, -1, -1};
 
 /* The same for agents that wait for each other. */
-static int run_held(struct words *w, const struct request *q, struct pbc_error *err)
+static int run_held(struct pbc_step *w, const struct request *q, struct pbc_error *err)
 {
     int in[2] = {-1, -1}, out[2] = {-1, -1}, said[2] = {-1, -1};
     int status = -1;
@@ -207,7 +131,7 @@ static int run_held(struct words *w, const struct request *q, struct pbc_error *
         pipe2(said, O_CLOEXEC) != 0)
         pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot make a pipe");
     else
-        pid = start(w, 0, (int[]){in[1], out[1], said[1]}, err);
+        pid = pbc_step_start(w, (int[]){in[1], out[1], said[1]}, 0, err);
     pbc_close_fd(&in[1]);
     pbc_close_fd(&out[1]);
     pbc_close_fd(&said[1]);
@@ -227,17 +151,17 @@ static int run_held(struct words *w, const struct request *q, struct pbc_error *
 }
 
 /* Their launcher's waitpid status, or -1. */
-static int run_agents(struct words *w, const struct request *q, struct pbc_error *err)
+static int run_agents(struct pbc_step *w, const struct request *q, struct pbc_error *err)
 {
     int status;
     pid_t pid;
 
     if (holds(q))
         return run_held(w, q, err);
-    pid = start(w, 0, ours, err);
+    pid = pbc_step_start(w, (int[]){-1, -1, -1}, 0, err);
     if (pid < 0)
         return -1;
-    status = wait_for(pid);
+    status = pbc_step_wait(pid);
     return status >= 0 ? status
                        : pbc_fail_errno(err, PBC_EXIT_FAILED, "waiting for the staging step");
 }
@@ -245,29 +169,29 @@ static int run_agents(struct words *w, const struct request *q, struct pbc_error
 /* One try: the exit status of the agents, or -1. */
 static int stage(const struct request *q, unsigned attempt, struct pbc_error *err)
 {
-    struct words w = {.count = 0};
+    struct pbc_step w = {.count = 0};
     int status;
 
     /* UCX below MPICH complains when one agent has ended before another. */
     (void)setenv("UCX_LOG_LEVEL", "fatal", 0);
     (void)unsetenv("SLURM_LABELIO"); /* which would hide who is here */
     add_launcher(&w, q);
-    add(&w, "--job");
-    add(&w, "%lu", q->job);
-    add(&w, "--verbose");
-    add(&w, "%s", q->verbose);
+    pbc_step_add(&w, "--job");
+    pbc_step_add(&w, "%lu", q->job);
+    pbc_step_add(&w, "--verbose");
+    pbc_step_add(&w, "%s", q->verbose);
     if (holds(q))
-        add(&w, "--hold");
+        pbc_step_add(&w, "--hold");
     if (attempt > 0) {
-        add(&w, "--pause");
-        add(&w, "%u", attempt * 1500);
+        pbc_step_add(&w, "--pause");
+        pbc_step_add(&w, "%u", attempt * 1500);
     }
-    add(&w, "--");
+    pbc_step_add(&w, "--");
     for (int i = 0; i < q->count; i++)
-        add(&w, "%s", q->bundle[i]);
+        pbc_step_add(&w, "%s", q->bundle[i]);
     status = run_agents(&w, q, err);
-    forget(&w);
-    if (status < 0)
+    pbc_step_free(&w);
+    if (status < 0 || pbc_stopped(err) != 0)
         return -1;
     /* Launchers have statuses of their own. Hydra's mpiexec ORs what the agents end with: a 6 may
      * be of 4 and 2, and is no reason for another try. */
@@ -279,19 +203,22 @@ static int stage(const struct request *q, unsigned attempt, struct pbc_error *er
 
 /* A step that waits for the job's end. Slurm ends it with SIGTERM, after the script as well as on
  * scancel, and gives it KillWait seconds: a trap in the script would come too late to start
- * anything on the other nodes. */
+ * anything on the other nodes. It goes on when we are stopped: what else the job has staged is not
+ * to go with it. */
 static int keep_watch(const struct request *q, struct pbc_error *err)
 {
-    struct words w = {.count = 0};
+    struct pbc_step w = {.count = 0};
+    int nobody = open("/dev/null", O_WRONLY | O_CLOEXEC);
     pid_t pid;
 
     add_srun(&w, q, "pbcast-purge", "none", "none");
-    add(&w, "--quiet");
-    add(&w, "%s", q->self);
-    add(&w, "stage");
-    add(&w, "--watch");
-    pid = start(&w, 1, ours, err);
-    forget(&w);
+    pbc_step_add(&w, "--quiet");
+    pbc_step_add(&w, "%s", q->self);
+    pbc_step_add(&w, "stage");
+    pbc_step_add(&w, "--watch");
+    pid = pbc_step_start(&w, (int[]){-1, nobody, nobody}, 1, err);
+    pbc_step_free(&w);
+    pbc_close_fd(&nobody);
     return pid < 0 ? -1 : 0;
 }
 
@@ -380,6 +307,7 @@ int pbc_cmd_stage(int argc, char *argv[])
                                            "SLURM_JOB_NUM_NODES)");
     if (q.watch)
         return watch(&q);
+    pbc_stop_catch();
     if (is_heterogeneous()) {
         pbc_fail(
             &err, PBC_EXIT_REFUSED,
@@ -398,7 +326,7 @@ int pbc_cmd_stage(int argc, char *argv[])
         pbc_note("%s%s%s starts %s", q.launcher.program, q.launcher.mpi[0] != '\0' ? " --mpi=" : "",
                  q.launcher.mpi, q.launcher.agent);
     /* Before anything is there to be removed. */
-    if (!q.keep && keep_watch(&q, &err) < 0)
+    if (pbc_stopped(&err) != 0 || (!q.keep && keep_watch(&q, &err) < 0))
         return pbc_complain(&err);
     for (unsigned i = 0; i < TRIES && rc == PBC_EXIT_AGAIN; i++) {
         rc = stage(&q, i, &err);

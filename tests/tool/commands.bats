@@ -131,6 +131,45 @@ in_job() {
     done
 }
 
+# program NAME TEXT: a shell script bin/NAME.
+program() {
+    printf '#!/bin/sh\n%s\n' "$2" >"bin/$1"
+    chmod +x "bin/$1"
+}
+
+# A launcher that waits and says so, as srun and as mpirun; the step that waits for the job's end.
+WAITS='trap "echo >ended; kill \$!; exit 143" TERM; sleep 100 >/dev/null 2>&1 & echo $$ >.started && mv .started started; wait'
+WATCHES='case "$*" in *--watch*) echo $$ >watch && exec sleep 100;; esac'
+
+@test "stage: a signal ends what it has started too, and itself" {
+    local signal how
+    in_job
+    : >bin/pbcast-stage
+    chmod +x bin/pbcast-stage
+    program mpiexec "[ \"\$1\" != --version ] || exec echo HYDRA
+$WAITS"
+    program srun "$WATCHES
+$WAITS"
+    for how in mpiexec pmix pmi2; do
+        for signal in TERM HUP INT; do
+            # INT is ignored where a script starts what it does not wait for
+            PATH=$PATH:/bin env --default-signal=INT "$PBC_TOOL" stage -m $how b.tar.zst 2>log 3>&- &
+            appears started
+            kill -$signal $!
+            status=0
+            wait $! || status=$?
+            output=$(<log)
+            [[ $status == $((128 + $(kill -l $signal))) ]] || said "an end by SIG$signal, with $how"
+            [[ $(grep -c "^pbcast: error: stopped: " log) == 1 ]] || said "one line of error"
+            [[ -e ended && ! -e /proc/$(<started) ]] || said "no launcher left, with $how"
+            # what else the job has staged is removed at its end only
+            appears watch
+            kill "$(<watch)" || said "the step that waits for the job's end"
+            rm started ended watch
+        done
+    done
+}
+
 @test "a file of which nothing can be made" {
     local command
     printf 'no archive\n' >'a $(touch pwned)'

@@ -2,6 +2,7 @@
 #include "support.h"
 
 #include "held.h"
+#include "stop.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -92,6 +93,16 @@ static void what_ends_after_all_were_here_ends_nobody(void **state)
     assert_false(vain);
 }
 
+/* The last: what has come stays. */
+static void a_signal_to_stop_ends_the_launcher(void **state)
+{
+    (void)state;
+    pbc_stop_catch();
+    assert_int_equal(run("trap 'exit 9' TERM; kill -HUP $PPID; sleep 60 >/dev/null 2>&1 & wait"),
+                     9 << 8);
+    assert_false(vain);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -100,6 +111,7 @@ int main(void)
         cmocka_unit_test(the_launchers_end_counts_not_who_keeps_its_output),
         cmocka_unit_test(agents_that_miss_one_do_not_wait),
         cmocka_unit_test(what_ends_after_all_were_here_ends_nobody),
+        cmocka_unit_test(a_signal_to_stop_ends_the_launcher),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
