@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -201,25 +202,53 @@ static int stage(const struct request *q, unsigned attempt, struct pbc_error *er
     return WEXITSTATUS(status);
 }
 
-/* A step that waits for the job's end. Slurm ends it with SIGTERM, after the script as well as on
- * scancel, and gives it KillWait seconds: a trap in the script would come too late to start
- * anything on the other nodes. It goes on when we are stopped: what else the job has staged is not
- * to go with it. */
-static int keep_watch(const struct request *q, struct pbc_error *err)
+/* The step that waits for the job's end, as this program sees it. */
+struct watch {
+    pid_t pid;
+    int said; /* its output */
+};
+
+/* Slurm ends it with SIGTERM, after the script as well as on scancel, and gives it KillWait
+ * seconds: a trap in the script would come too late to start anything on the other nodes. It goes
+ * on when we are stopped: what else the job has staged is not to go with it. */
+static int keep_watch(const struct request *q, struct watch *ret, struct pbc_error *err)
 {
     struct pbc_step w = {.count = 0};
-    int nobody = open("/dev/null", O_WRONLY | O_CLOEXEC);
-    pid_t pid;
 
+    /* For nobody, unless it fails at once: srun has its words to say at the job's end. */
+    ret->said = memfd_create("pbcast-purge", MFD_CLOEXEC);
+    if (ret->said < 0)
+        return pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot make a file in memory");
     add_srun(&w, q, "pbcast-purge", "none", "none");
     pbc_step_add(&w, "--quiet");
     pbc_step_add(&w, "%s", q->self);
     pbc_step_add(&w, "stage");
     pbc_step_add(&w, "--watch");
-    pid = pbc_step_start(&w, (int[]){-1, nobody, nobody}, 1, err);
+    ret->pid = pbc_step_start(&w, (int[]){-1, ret->said, ret->said}, 1, err);
     pbc_step_free(&w);
-    pbc_close_fd(&nobody);
-    return pid < 0 ? -1 : 0;
+    return ret->pid < 0 ? -1 : 0;
+}
+
+/* -1 if it has ended: then nobody would remove what is staged. */
+static int still_watched(const struct request *q, const struct watch *w, struct pbc_error *err)
+{
+    char said[4096];
+    int status;
+    ssize_t n;
+
+    if (waitpid(w->pid, &status, WNOHANG) != w->pid)
+        return 0;
+    n = pread(w->said, said, sizeof(said), 0);
+    if (n > 0)
+        (void)pbc_write_full(STDERR_FILENO, said, (size_t)n);
+    return pbc_fail(err, PBC_EXIT_FAILED,
+                    "the step that removes the bundles at the job's end has ended before (srun: "
+                    "%s %d; the lines above may say why): they are staged, and would stay on the "
+                    "nodes; stage them with --keep, and remove /dev/shm/pbcast-%u/%lu on each node "
+                    "at the end of the script, see pbcast-stage(1)",
+                    WIFEXITED(status) ? "status" : "signal",
+                    WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status), (unsigned)geteuid(),
+                    q->job);
 }
 
 /* That step, on each node. */
@@ -275,6 +304,7 @@ static int is_heterogeneous(void)
 int pbc_cmd_stage(int argc, char *argv[])
 {
     struct request q = {.verbose = "1"};
+    struct watch w;
     struct pbc_error err;
     int c, rc = PBC_EXIT_AGAIN;
 
@@ -326,7 +356,7 @@ int pbc_cmd_stage(int argc, char *argv[])
         pbc_note("%s%s%s starts %s", q.launcher.program, q.launcher.mpi[0] != '\0' ? " --mpi=" : "",
                  q.launcher.mpi, q.launcher.agent);
     /* Before anything is there to be removed. */
-    if (pbc_stopped(&err) != 0 || (!q.keep && keep_watch(&q, &err) < 0))
+    if (pbc_stopped(&err) != 0 || (!q.keep && keep_watch(&q, &w, &err) < 0))
         return pbc_complain(&err);
     for (unsigned i = 0; i < TRIES && rc == PBC_EXIT_AGAIN; i++) {
         rc = stage(&q, i, &err);
@@ -341,5 +371,7 @@ int pbc_cmd_stage(int argc, char *argv[])
             TRIES);
         return pbc_complain(&err);
     }
+    if (rc == PBC_EXIT_OK && !q.keep && still_watched(&q, &w, &err) < 0)
+        return pbc_complain(&err);
     return rc;
 }

@@ -170,6 +170,24 @@ $WAITS"
     done
 }
 
+@test "stage says that nobody would remove what it has staged" {
+    in_job
+    : >bin/pbcast-stage
+    chmod +x bin/pbcast-stage
+    # the agents end when that has ended, and not been waited for
+    program srun 'case "$*" in
+*--watch*) echo $$ >watch; echo "srun: error: Unable to create step: no"; exit 4 ;;
+esac
+until [ -s watch ] && grep -q "^State:.Z" /proc/$(cat watch)/status; do sleep 0.01; done'
+    pbcast stage -m pmix b.tar.zst
+    refused 1 "the step that removes the bundles at the job's end has ended before (srun: status 4"
+    says "Unable to create step: no"
+    says "/dev/shm/pbcast-$(id -u)/7"
+    program srun 'case "$*" in *--watch*) exit 1 ;; esac'
+    pbcast stage --keep -m pmix b.tar.zst
+    done_well
+}
+
 @test "a file of which nothing can be made" {
     local command
     printf 'no archive\n' >'a $(touch pwned)'
