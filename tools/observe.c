@@ -1,5 +1,6 @@
 #include "observe.h"
 
+#include "family.h"
 #include "stop.h"
 
 #include <errno.h>
@@ -220,9 +221,9 @@ static int follow(pid_t pid, int fd, struct pbc_trace *t, struct pbc_leaks *l, i
     while (rc >= 0) {
         struct pollfd p = {.fd = fd, .events = POLLIN};
 
-        /* strace ends with the command, whatever comes: that one is to have it */
+        /* strace ends with the last process of the command, whatever comes: they are to have it */
         if (pbc_stop_signal() != 0 && !passed && pbc_trace_command(t) != 0)
-            passed = kill(pbc_trace_command(t), pbc_stop_signal()) == 0;
+            passed = pbc_family_signal(pid, pbc_stop_signal()) > 0;
         rc = take(fd, &r, t, l);
         if (rc > 0)
             continue;
@@ -288,6 +289,7 @@ int pbc_observe(char *const *command, char *const *vars, const char *cwd, struct
     sigaction(SIGINT, &ignore, &interrupt);
     sigaction(SIGQUIT, &ignore, &quit);
     pbc_stop_catch();
+    pbc_family_keep();
     rc = observe(strace, program, command, vars, t, l, ret_status, err);
     sigaction(SIGINT, &interrupt, NULL);
     sigaction(SIGQUIT, &quit, NULL);

@@ -354,6 +354,7 @@ sys.stdout.buffer.write(t.tobuf())' | zstd -q >c.tar.zst
     chmod 700 store/9
     printf 'pbcast-manifest=1\nset=%s\nprofile=generic\nbytes=0\nfiles=0\nnodes=\n' $set >store/9/$set.manifest
     chmod 600 store/9/$set.manifest
+    echo 'trap "echo >told.$1; kill \$!; exit" TERM HUP; sleep 100 & : >up.$1; wait' >child
     for signal in TERM HUP; do
         "$PBC_TOOL" leaks --store "$PWD/store" --job 9 -- \
             sh -c 'echo $$ >.started && mv .started started && exec sleep 1000' 2>log &
@@ -366,5 +367,14 @@ sys.stdout.buffer.write(t.tobuf())' | zstd -q >c.tar.zst
         says "ended with status $status"
         [[ ! -e /proc/$(<started) ]] || said "no command left"
         rm started
+        # and its children, those too whose parent has gone
+        "$PBC_TOOL" leaks --store "$PWD/store" --job 9 -- sh -c 'sh child 1 & (sh child 2 &); sh child 3; :' 2>log &
+        appears up.1 && appears up.2 && appears up.3
+        kill -$signal $!
+        status=0
+        wait $! || status=$?
+        [[ -e told.1 && -e told.2 && -e told.3 ]] || said "all told: $(echo told.*)"
+        [[ $status == $((128 + $(kill -l $signal))) ]] || said "an end by the signal"
+        rm told.* up.*
     done
 }
