@@ -84,8 +84,14 @@ int pbc_shebang_parse(const void *head, size_t len, struct pbc_shebang *ret)
     if (len < 4 || memcmp(p, "#!", 2) != 0)
         return 0;
     eol = end_of_line(p, end);
-    if (eol == NULL || !split(p + 2, eol, ret))
+    if (eol == NULL && len >= PBC_SHEBANG_MAX)
         return 0;
+    if (!split(p + 2, eol == NULL ? end : eol, ret))
+        return 0;
+    if (eol == NULL) { /* the file ends there, which is good enough for the kernel */
+        ret->skip = len;
+        return 1;
+    }
     ret->skip = (size_t)(eol + 1 - p);
     if (strcmp(ret->path, "/bin/sh") == 0)
         parse_by_shell(p, end, eol + 1, ret);
@@ -99,13 +105,14 @@ int pbc_script_interpreter(const char *path, char out[PBC_PATH_MAX])
     struct pbc_shebang script;
     ssize_t n = fd < 0 ? -1 : read(fd, head, sizeof(head));
     const char *newline = n <= 0 ? NULL : end_of_line(head, head + n);
+    size_t line = newline != NULL ? (size_t)(newline + 1 - head) : n > 0 ? (size_t)n : 0;
     char *real = NULL;
     int found;
 
     if (fd >= 0)
         close(fd);
     /* The kernel looks at the first line only. */
-    if (newline != NULL && pbc_shebang_parse(head, (size_t)(newline + 1 - head), &script))
+    if (pbc_shebang_parse(head, line, &script))
         real = realpath(script.path, NULL);
     found = real != NULL && strlen(real) < PBC_PATH_MAX;
     if (found)

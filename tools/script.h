@@ -8,10 +8,12 @@
 
 #define PBC_SHEBANG_MAX 4096 /* bytes at a script's start that are looked at */
 
-/* The interpreter of a script by its first bytes, and what follows in its line:
+/* The interpreter of a script by its first PBC_SHEBANG_MAX bytes, or all that it has, and what
+ * follows in its line:
  * "/opt/py/bin/python3" and "-E". The form that pip writes for long paths, which goes through
- * /bin/sh, is understood. `skip` is how many bytes of the script say this, newline included. 1; 0
- * for what is no script of an absolute path, or whose first line is longer than the buffers. */
+ * /bin/sh, is understood. `skip` is how many bytes of the script say this, newline included if
+ * there is one. 1; 0 for what is no script of an absolute path, or whose first line is longer than
+ * the buffers. */
 struct pbc_shebang {
     char path[1024];
     char args[256];

@@ -16,7 +16,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (pbc_shebang_parse(copy, size, &s)) {
         CLAIM(s.path[0] == '/' && strlen(s.path) < sizeof(s.path));
         CLAIM(strlen(s.args) < sizeof(s.args));
-        CLAIM(s.skip > 2 && s.skip <= size && data[s.skip - 1] == '\n');
+        CLAIM(s.skip > 2 && s.skip <= size);
+        CLAIM(data[s.skip - 1] == '\n' || (s.skip == size && size < PBC_SHEBANG_MAX));
         CLAIM(data[0] == '#' && data[1] == '!');
     }
     free(copy);

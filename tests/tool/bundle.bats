@@ -83,6 +83,10 @@ prefix() {
     pbcast bundle prefix t -o b.tar.zst
     unpack b.tar.zst
     [[ $(<out/bin/script) == $'#!/usr/bin/env program\nimport x' ]]
+    printf '#!%s/t/bin/program' "$PWD" >t/bin/script
+    pbcast bundle prefix t -o b.tar.zst
+    unpack b.tar.zst
+    [[ $(<out/bin/script) == '#!/usr/bin/env program' ]] || said "the first line without an end: $(<out/bin/script)"
 }
 
 @test "the same tree gives the same bytes, whoever packs it, whenever, wherever" {

@@ -189,6 +189,10 @@ assert j["refused"] is None and len(j["by_directory"]) == 2, j' <<<"$output"
     bundle
     pbcast check b.tar.zst
     finds warning "scripts that start" "x: #!/opt/py/bin/python3"
+    printf '#!/opt/py/bin/python2' >t/x # which the kernel takes for a line
+    bundle
+    pbcast check b.tar.zst
+    finds warning "scripts that start" "x: #!/opt/py/bin/python2"
     python_tree
     printf '#!/usr/bin/python3\n' >t/x
     bundle --python $PYTHON
