@@ -120,6 +120,15 @@ static int look(struct pbc_request *r, const char *list, size_t count, int from_
                : 0;
 }
 
+static size_t elements(const char *list)
+{
+    size_t n = 1;
+
+    for (const char *p = list; *p != '\0'; p++)
+        n += *p == ',';
+    return n;
+}
+
 static int prepare(struct pbc_request *r, const char *profile, struct pbc_error *err)
 {
     char *text[PBC_PARTS] = {NULL}, *asked[PBC_PARTS] = {NULL};
@@ -137,9 +146,7 @@ static int prepare(struct pbc_request *r, const char *profile, struct pbc_error 
             rc = i == PBC_PART_LIST ? pbc_fail(err, PBC_EXIT_FAILED, "no memory") : -1;
             break;
         }
-        count[i] = 1;
-        for (const char *p = text[i]; i == PBC_PART_LIST && *p != '\0'; p++)
-            count[i] += *p == ',';
+        count[i] = i == PBC_PART_LIST ? elements(text[i]) : 1;
     }
     if (rc == 0) {
         whole = pbc_join_lists(text[PBC_PART_LIST], text[PBC_PART_USERBASE], text[PBC_PART_MIRROR],
@@ -204,17 +211,23 @@ int pbc_request_ask(struct pbc_request *r)
     return any;
 }
 
-/* Who has asked for nothing cannot know what the list is that fails. */
-static int blame_default(const struct pbc_request *r, struct pbc_error *err)
+/* Who has not asked for the list that fails cannot know what it is. What is wrong with it is wrong
+ * without the directories as well. */
+static int blame_default(struct pbc_request *r, struct pbc_error *err)
 {
-    char text[PBC_ERROR_MAX];
+    const char *list = r->site.default_bundle;
+    struct pbc_error alone;
+    int rc;
 
-    if (r->ask[PBC_PART_LIST].text != r->site.default_bundle ||
-        r->ask[PBC_PART_USERBASE].text != NULL || r->ask[PBC_PART_MIRROR].text != NULL)
+    if (r->ask[PBC_PART_LIST].text != list)
         return -1;
-    memcpy(text, err->text, sizeof(text));
-    return pbc_fail(err, err->code,
-                    "the site's default_bundle= (--pbcast-bundle=none goes without it): %s", text);
+    rc = look(r, list, elements(list), 0, &alone);
+    pbc_bundles_free(&r->bundles);
+    if (rc == 0 || strcmp(alone.text, err->text) != 0)
+        return -1;
+    return pbc_fail(err, alone.code,
+                    "the site's default_bundle= (--pbcast-bundle=none goes without it): %s",
+                    alone.text);
 }
 
 int pbc_request_look(struct pbc_request *r, struct pbc_error *err)

@@ -617,7 +617,7 @@ static void directories_that_are_refused(void **state)
 
 #define PIN "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
-static char catalog_key[256], default_key[64] = "default_bundle=python";
+static char catalog_key[256], default_key[256] = "default_bundle=python";
 static char *site_words[] = {store_key, catalog_key, default_key};
 
 /* python/1 and python/2 are a.tar.gz, python/2 in partition "fast". NULL without root. */
@@ -665,11 +665,29 @@ static void a_default_that_fails_is_named_as_the_sites(void **state)
     assert_log_lines(1);
     assert_logged("the site's default_bundle= (--pbcast-bundle=none goes without it): cannot open "
                   "bundle python");
+    /* a directory that was asked for does not make it the user's */
+    fake_setup(NULL);
+    setenv("PBCAST_MIRROR", *state, 1);
+    assert_int_equal(site_hook(3), -1);
+    assert_log_lines(1);
+    assert_logged("the site's default_bundle= (--pbcast-bundle=none goes without it): cannot open "
+                  "bundle python");
+    unsetenv("PBCAST_MIRROR");
     fake_setup(NULL);
     setenv("PBCAST_BUNDLE", "perl", 1);
     assert_int_equal(site_hook(3), -1);
     assert_logged("cannot open bundle perl");
     assert_null(strstr(fake.log, "default_bundle"));
+    unsetenv("PBCAST_BUNDLE");
+    /* nor is the site to blame for the directory */
+    fake_setup(NULL);
+    snprintf(default_key, sizeof(default_key), "default_bundle=%s/a.tar.gz", (const char *)*state);
+    setenv("PBCAST_MIRROR", "/no/such", 1);
+    assert_int_equal(site_hook(3), -1);
+    assert_logged("/no/such");
+    assert_null(strstr(fake.log, "default_bundle"));
+    unsetenv("PBCAST_MIRROR");
+    strcpy(default_key, "default_bundle=python");
 }
 
 static void names_of_the_catalogue(void **state)
