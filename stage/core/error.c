@@ -12,16 +12,18 @@ static void fill(struct pbc_error *err, enum pbc_exit code, int sys, const char 
 
 static void fill(struct pbc_error *err, enum pbc_exit code, int sys, const char *fmt, va_list ap)
 {
-    int n = vsnprintf(err->text, sizeof(err->text), fmt, ap);
 
+    if (vsnprintf(err->text, sizeof(err->text), fmt, ap) < 0)
+        err->text[0] = '\0';
     err->code = code;
-    if (n < 0)
-        n = 0;
-    if (sys != 0 && (size_t)n < sizeof(err->text)) {
+    if (sys != 0) {
         char words[128];
+        const char *why = strerror_r(sys, words, sizeof(words));
+        /* A path may be longer than the text; why it failed is not to be lost for that. */
+        size_t most = sizeof(err->text) - sizeof("...: ") - strlen(why);
+        size_t len = strlen(err->text), at = len < most ? len : most;
 
-        snprintf(err->text + n, sizeof(err->text) - (size_t)n, ": %s",
-                 strerror_r(sys, words, sizeof(words)));
+        snprintf(err->text + at, sizeof(err->text) - at, "%s: %s", len > most ? "..." : "", why);
     }
     pbc_text_plain(err->text, strlen(err->text));
 }

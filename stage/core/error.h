@@ -31,7 +31,7 @@ struct pbc_error {
 int pbc_fail(struct pbc_error *err, enum pbc_exit code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* The same with ": " and strerror(errno) appended. */
+/* The same with ": " and strerror(errno) appended; what stands before is cut for it. */
 int pbc_fail_errno(struct pbc_error *err, enum pbc_exit code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 

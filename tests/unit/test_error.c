@@ -46,7 +46,7 @@ static void control_characters_become_question_marks(void **state)
     assert_string_equal(err.text, "\xc3\xa9\xc2\xa0??31m??");
 }
 
-static void a_long_text_is_cut(void **state)
+static void a_long_text_is_cut_but_not_the_reason(void **state)
 {
     char path[4 * PBC_ERROR_MAX];
     struct pbc_error err;
@@ -57,8 +57,12 @@ static void a_long_text_is_cut(void **state)
     errno = ENOENT;
     pbc_fail_errno(&err, PBC_EXIT_FAILED, "%s", path);
     assert_int_equal(strlen(err.text), PBC_ERROR_MAX - 1);
+    assert_non_null(strstr(err.text, "x...: No such file or directory"));
     path[PBC_ERROR_MAX - 5] = '\0';
     pbc_fail_errno(&err, PBC_EXIT_FAILED, "%s", path);
+    assert_int_equal(strlen(err.text), PBC_ERROR_MAX - 1);
+    assert_non_null(strstr(err.text, "x...: No such file or directory"));
+    pbc_fail(&err, PBC_EXIT_FAILED, "%s%s", path, path);
     assert_int_equal(strlen(err.text), PBC_ERROR_MAX - 1);
 }
 
@@ -69,7 +73,7 @@ int main(void)
         cmocka_unit_test(errno_is_told_in_words_and_left_alone),
         cmocka_unit_test(nobody_has_to_ask_for_the_error),
         cmocka_unit_test(control_characters_become_question_marks),
-        cmocka_unit_test(a_long_text_is_cut),
+        cmocka_unit_test(a_long_text_is_cut_but_not_the_reason),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
