@@ -113,7 +113,14 @@ static char *ask_path(const char *python, struct pbc_error *err)
     char *const argv[] = {(char *)(uintptr_t)python, "-c",
                           "import sys; sys.stdout.write(sys.executable)", NULL};
 
-    return pbc_child_output(argv, NULL, PBC_PATH_MAX, "where it is", NULL, err);
+    char *path = pbc_child_output(argv, NULL, PBC_PATH_MAX, "where it is", NULL, err);
+
+    if (path == NULL || path[0] == '/')
+        return path;
+    free(path);
+    pbc_fail(err, PBC_EXIT_REFUSED,
+             "%s does not tell where it is: name a Python 3 by its path (--python)", argv[0]);
+    return NULL;
 }
 
 int pbc_make_pip(struct pbc_make *m, struct pbc_error *err)

@@ -302,6 +302,8 @@ EOF
     refused 2 "give a requirement"
     pbcast bundle pip first --python nosuch -o b.tar.zst
     refused "cannot run nosuch"
+    pbcast bundle pip first --python true -o b.tar.zst
+    refused "true does not tell where it is: name a Python 3"
     pbcast bundle pip pip --python v/bin/python3 --no-index -o b.tar.zst
     refused "pip installed nothing"
     pbcast bundle pip '$(touch pwned)' --python v/bin/python3 --no-index -o b.tar.zst
