@@ -30,9 +30,10 @@ static int spawn(struct pbc_child *c, char *const argv[], char *const env[], uns
 
     posix_spawn_file_actions_init(&files);
     posix_spawnattr_init(&attr);
-    /* SIGPIPE, which we ignore, is the child's own affair. */
+    /* What we ignore is the child's own affair. */
     sigemptyset(&all);
     sigaddset(&all, SIGPIPE);
+    sigaddset(&all, SIGXFSZ);
     posix_spawnattr_setsigdefault(&attr, &all);
     posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGDEF);
     if (in >= 0)

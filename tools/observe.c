@@ -150,6 +150,7 @@ static pid_t start(const char *strace, char **argv, char *const *vars, struct pb
         signal(SIGINT, SIG_DFL);
         signal(SIGQUIT, SIG_DFL);
         signal(SIGPIPE, SIG_DFL);
+        signal(SIGXFSZ, SIG_DFL);
         execve(strace, argv, env);
         _exit(127);
     }

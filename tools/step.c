@@ -54,9 +54,10 @@ pid_t pbc_step_start(struct pbc_step *w, const int fd[3], int apart, struct pbc_
         return pbc_fail(err, PBC_EXIT_FAILED, "no memory");
     posix_spawn_file_actions_init(&files);
     posix_spawnattr_init(&attr);
-    /* SIGPIPE, which we ignore, is its own affair. */
+    /* What we ignore is its own affair. */
     sigemptyset(&ours);
     sigaddset(&ours, SIGPIPE);
+    sigaddset(&ours, SIGXFSZ);
     posix_spawnattr_setsigdefault(&attr, &ours);
     posix_spawnattr_setflags(&attr,
                              (short)(POSIX_SPAWN_SETSIGDEF | (apart ? POSIX_SPAWN_SETPGROUP : 0)));

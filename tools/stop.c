@@ -22,8 +22,9 @@ void pbc_stop_catch(void)
         if (sigaction(signals[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
             sigaction(signals[i], &act, NULL);
     }
-    /* A reader of our output that has gone is an error of write(2). */
+    /* A reader of our output that has gone, or a limit on files, is an error of write(2). */
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
 }
 
 int pbc_stopped(struct pbc_error *err)

@@ -443,6 +443,14 @@ EOF
     done
 }
 
+@test "a limit on files is told, and leaves nothing" {
+    head -c 9000000 /dev/urandom >t/noise
+    ulimit -f 1000
+    pbcast bundle dir t -q -o b.tar.zst
+    refused 1 "cannot write b.tar.zst: File too large"
+    left_nothing
+}
+
 @test "usage" {
     pbcast
     [[ $status == 2 ]]
