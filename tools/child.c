@@ -1,5 +1,6 @@
 #include "child.h"
 
+#include "family.h"
 #include "stop.h"
 
 #include <errno.h>
@@ -76,6 +77,13 @@ int pbc_child_start(struct pbc_child *c, char *const argv[], char *const env[], 
     return 0;
 }
 
+/* All that runs for us is to end, what the child has started too. */
+static void stop(const struct pbc_child *c, int sig)
+{
+    if (pbc_family_signal(0, sig) == 0)
+        kill(c->pid, sig);
+}
+
 static int reap(struct pbc_child *c, int *status)
 {
     int asked = 0;
@@ -84,7 +92,7 @@ static int reap(struct pbc_child *c, int *status)
         if (errno != EINTR)
             return -1;
         if (pbc_stop_signal() != 0)
-            kill(c->pid, asked++ == 0 ? SIGTERM : SIGKILL);
+            stop(c, asked++ == 0 ? SIGTERM : SIGKILL);
     }
     c->pid = 0;
     return 0;
@@ -98,7 +106,7 @@ int pbc_child_wait(struct pbc_child *c, struct pbc_error *err)
     pbc_close_fd(&c->out);
     /* It may have come before the wait; our terminal's signals reach the child by themselves. */
     if (pbc_stop_signal() != 0)
-        kill(c->pid, SIGTERM);
+        stop(c, SIGTERM);
     if (reap(c, &status) != 0)
         return pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot wait for a program");
     if (pbc_stopped(err) != 0)
@@ -114,7 +122,10 @@ void pbc_child_end(struct pbc_child *c)
         return;
     pbc_close_fd(&c->in);
     pbc_close_fd(&c->out);
-    kill(c->pid, SIGTERM);
+    if (pbc_stop_signal() != 0)
+        stop(c, SIGTERM);
+    else
+        kill(c->pid, SIGTERM);
     (void)reap(c, &status);
 }
 

@@ -25,7 +25,7 @@ int pbc_child_start(struct pbc_child *c, char *const argv[], char *const env[], 
                     struct pbc_error *err);
 
 /* Close the pipes, wait for its end: the exit status, 128 + n for signal n. A child that is still
- * there when this command is told to stop is ended. -1 with err. */
+ * there when this command is told to stop is ended, with what it has started. -1 with err. */
 int pbc_child_wait(struct pbc_child *c, struct pbc_error *err);
 
 /* End it, without a word. Fine if it has not been started (all zeros) or has been waited for. */

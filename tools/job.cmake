@@ -4,7 +4,6 @@ add_library(pbc_tool_job STATIC
     ${CMAKE_CURRENT_LIST_DIR}/changes.c
     ${CMAKE_CURRENT_LIST_DIR}/cmd_env.c
     ${CMAKE_CURRENT_LIST_DIR}/cmd_leaks.c
-    ${CMAKE_CURRENT_LIST_DIR}/family.c
     ${CMAKE_CURRENT_LIST_DIR}/leaks.c
     ${CMAKE_CURRENT_LIST_DIR}/mounts.c
     ${CMAKE_CURRENT_LIST_DIR}/observe.c

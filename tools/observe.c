@@ -33,7 +33,8 @@ static int open_channel(struct channel *ch, struct pbc_error *err)
                          tmp == NULL || tmp[0] != '/' ? "/tmp" : tmp) >= sizeof(ch->dir) ||
         mkdtemp(ch->dir) == NULL) {
         ch->dir[0] = '\0';
-        return pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot make a directory in TMPDIR or /tmp");
+        return pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot make a directory in %s (TMPDIR)",
+                              tmp == NULL || tmp[0] != '/' ? "/tmp" : tmp);
     }
     snprintf(ch->fifo, sizeof(ch->fifo), "%s/trace", ch->dir);
     if (mkfifo(ch->fifo, 0600) != 0 ||

@@ -438,6 +438,20 @@ EOF
     left_nothing
 }
 
+@test "a signal ends what a command runs, and what that has started" {
+    echo 'trap "echo >told; kill \$!; exit" TERM; sleep 100 & echo >started; wait' >child
+    "$PBC_TOOL" bundle system-libs -o b.tar.zst -- sh -c 'sh child; :' 2>log &
+    appears started
+    kill $!
+    status=0
+    wait $! || status=$?
+    output=$(<log)
+    [[ $status == 143 ]] || said "an end by the signal"
+    appears told
+    says "pbcast: error: stopped: "
+    left_nothing
+}
+
 @test "system-libs: what fails" {
     export TMPDIR=$PWD/tmp
     mkdir tmp
