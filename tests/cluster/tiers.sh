@@ -518,6 +518,25 @@ test_pbcast_stage_fails_as_the_agents_do() {
     set_up
 }
 
+test_pbcast_stage_that_is_ended_ends_its_agents() {
+    simple_bundle mine
+    cluster plugstack
+    # for which the others wait
+    printf '#!/bin/sh\n: >%s/begun\nexec sleep 600\n' "$udir" >"$dir/agent"
+    chmod 755 "$dir/agent"
+    chmod 777 "$dir"
+    cluster exec n3 mount --bind "$udir/agent" "$PREFIX/bin/pbcast-stage"
+    script "$PREFIX/bin/pbcast stage $bundle &
+until [[ -e $udir/begun ]]; do sleep 0.1; done
+kill \$!; wait \$!; echo status=\$?
+while squeue -hs -j \$SLURM_JOB_ID -o %j | grep -x pbcast; do sleep 0.5; done
+srun --overlap -N4 pgrep -x pbcast-stage; echo left=\$?"
+    batch -N4
+    cluster exec n3 umount "$PREFIX/bin/pbcast-stage"
+    expect_out status=143 && expect_out "pbcast: error: stopped: Terminated" && expect_out left=1 && no_own_store || return
+    set_up
+}
+
 # ---- layers ----
 
 # layers: $tier1 (a tree of all kinds), $app (bin/hello says one), $app2 (says two), as a tree of $udir.
