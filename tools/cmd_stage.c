@@ -96,6 +96,7 @@ static void add_launcher(struct pbc_step *w, const struct request *q)
         break;
     case PBC_LAUNCHER_SRUN:
         add_srun(w, q, "pbcast", l->mpi, holds(q) ? "all" : "none");
+        pbc_step_add(w, "--disable-status"); /* SIGINT goes to the agents at once */
         break;
     case PBC_LAUNCHER_OPENMPI:
         pbc_step_add(w, "%s", l->program);

@@ -81,7 +81,8 @@ static void end_stream(struct held *h, struct stream *s)
 int pbc_held_wait(pid_t pid, unsigned long nodes, int in, int out, int err, bool *ret_vain)
 {
     struct held h = {.nodes = nodes, .in = in, .out = {.fd = out}, .err = {.fd = err}};
-    int status = 0, stopped = 0;
+    struct pbc_step_stop stop = {0};
+    int status = 0;
     pid_t rc = 0;
 
     *ret_vain = false;
@@ -92,7 +93,7 @@ int pbc_held_wait(pid_t pid, unsigned long nodes, int in, int out, int err, bool
                                {.fd = h.err.fd, .events = POLLIN}};
 
         (void)poll(fd, 2, TICK_MS);
-        pbc_step_stop(pid, &stopped);
+        pbc_step_stop(pid, &stop);
         rc = waitpid(pid, &status, WNOHANG);
         if (rc < 0 && errno == EINTR)
             rc = 0;

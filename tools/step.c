@@ -1,5 +1,6 @@
 #include "step.h"
 
+#include "clock.h"
 #include "stop.h"
 
 #include <errno.h>
@@ -14,6 +15,9 @@
 #include <unistd.h>
 
 #define TICK_MS 20
+#ifndef PBC_STEP_GRACE_MS
+#define PBC_STEP_GRACE_MS 6000 /* agents end 3 seconds after a failure at the latest */
+#endif
 
 extern char **environ;
 
@@ -77,22 +81,25 @@ pid_t pbc_step_start(struct pbc_step *w, const int fd[3], int apart, struct pbc_
     return pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot start %s", w->word[0]);
 }
 
-void pbc_step_stop(pid_t pid, int *stopped)
+void pbc_step_stop(pid_t pid, struct pbc_step_stop *s)
 {
-    if (pbc_stop_signal() == 0 || *stopped)
+    static const int signals[] = {SIGINT, SIGTERM};
+
+    if (pbc_stop_signal() == 0 || s->sent == 2 || (s->sent > 0 && pbc_now_ms() < s->next))
         return;
-    kill(pid, SIGTERM);
-    *stopped = 1;
+    kill(pid, signals[s->sent++]);
+    s->next = pbc_now_ms() + PBC_STEP_GRACE_MS;
 }
 
 int pbc_step_wait(pid_t pid)
 {
-    int status, stopped = 0;
+    struct pbc_step_stop stop = {0};
+    int status;
     pid_t rc;
 
     /* Looked at now and then: a signal may come just before a call that waits. */
     while ((rc = waitpid(pid, &status, WNOHANG)) == 0 || (rc < 0 && errno == EINTR)) {
-        pbc_step_stop(pid, &stopped);
+        pbc_step_stop(pid, &stop);
         (void)poll(NULL, 0, TICK_MS);
     }
     return rc < 0 ? -1 : status;

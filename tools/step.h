@@ -6,6 +6,7 @@
 #include "error.h"
 
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #define PBC_STEP_WORDS (64 + PBC_BUNDLES_MAX)
@@ -26,10 +27,16 @@ void pbc_step_free(struct pbc_step *w);
 pid_t pbc_step_start(struct pbc_step *w, const int fd[3], int apart, struct pbc_error *err);
 
 /* Its waitpid status when it has ended, or -1 with errno. When this command is told to stop
- * (stop.h) so is it, by SIGTERM: srun asks again on SIGINT. */
+ * (stop.h) so is it, as below. */
 int pbc_step_wait(pid_t pid);
 
-/* For those who wait otherwise, after each system call: pass it on, once. */
-void pbc_step_stop(pid_t pid, int *stopped);
+/* For those who wait otherwise: all zeros, to be called now and then. SIGINT reaches the agents, by
+ * srun --disable-status too, and they clean up; who has not ended for it gets SIGTERM, at which
+ * srun kills them. */
+struct pbc_step_stop {
+    int sent;
+    uint64_t next; /* ms, pbc_now_ms */
+};
+void pbc_step_stop(pid_t pid, struct pbc_step_stop *s);
 
 #endif

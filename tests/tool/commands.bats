@@ -137,8 +137,8 @@ program() {
     chmod +x "bin/$1"
 }
 
-# A launcher that waits and says so, as srun and as mpirun; the step that waits for the job's end.
-WAITS='trap "echo >ended; kill \$!; exit 143" TERM; sleep 100 >/dev/null 2>&1 & echo $$ >.started && mv .started started; wait'
+# A launcher that waits and says so, as srun and as mpirun, and hands on SIGINT; the step that waits for the job's end.
+WAITS='trap "echo >ended; kill \$!; exit 130" INT; sleep 100 >/dev/null 2>&1 & echo $$ >.started && mv .started started; wait'
 WATCHES='case "$*" in *--watch*) echo $$ >watch && exec sleep 100;; esac'
 
 @test "stage: a signal ends what it has started too, and itself" {
