@@ -519,21 +519,22 @@ test_pbcast_stage_fails_as_the_agents_do() {
 }
 
 test_pbcast_stage_that_is_ended_ends_its_agents() {
-    simple_bundle mine
+    new_dir
+    mkdir "$dir/t"
+    head -c 60000000 /dev/urandom >"$dir/t/noise"
+    tar -C "$dir/t" -cf "$dir/bundle.tar" .
     cluster plugstack
-    # for which the others wait
-    printf '#!/bin/sh\n: >%s/begun\nexec sleep 600\n' "$udir" >"$dir/agent"
-    chmod 755 "$dir/agent"
-    chmod 777 "$dir"
-    cluster exec n3 mount --bind "$udir/agent" "$PREFIX/bin/pbcast-stage"
-    script "$PREFIX/bin/pbcast stage $bundle &
-until [[ -e $udir/begun ]]; do sleep 0.1; done
+    # long enough to be ended in the middle
+    cluster rate n3 20mbit
+    script "$PREFIX/bin/pbcast stage $udir/bundle.tar &
+until [[ -n \$(find /dev/shm/pbcast-* -name .incoming-\* 2>/dev/null) ]]; do sleep 0.1; done
 kill \$!; wait \$!; echo status=\$?
 while squeue -hs -j \$SLURM_JOB_ID -o %j | grep -x pbcast; do sleep 0.5; done
-srun --overlap -N4 pgrep -x pbcast-stage; echo left=\$?"
+srun --overlap -N4 sh -c 'pgrep -lx pbcast-stage; find /dev/shm/pbcast-* -name .incoming-\*'; echo looked"
     batch -N4
-    cluster exec n3 umount "$PREFIX/bin/pbcast-stage"
-    expect_out status=143 && expect_out "pbcast: error: stopped: Terminated" && expect_out left=1 && no_own_store || return
+    cluster rate n3 off
+    expect_out status=143 && expect_out "pbcast: error: stopped: Terminated" && expect_out looked || return
+    expect_no .incoming && expect_no " pbcast-stage" && no_own_store || return
     set_up
 }
 
