@@ -333,6 +333,9 @@ int pbc_cmd_stage(int argc, char *argv[])
     }
     if (optind == argc && !q.watch)
         return pbc_complain_usage("stage", "no BUNDLE");
+    if (argc - optind > PBC_BUNDLES_MAX)
+        return pbc_complain_usage("stage", "%d bundles, at most %d are allowed", argc - optind,
+                                  PBC_BUNDLES_MAX);
     if (of_job(&q) < 0)
         return pbc_complain_usage("stage", "not in the script of a Slurm job (SLURM_JOB_ID, "
                                            "SLURM_JOB_NUM_NODES)");

@@ -93,6 +93,8 @@ in_job() {
 @test "stage refuses what would stage on some of the nodes" {
     in_job
     export SLURM_HET_SIZE=2 SLURM_JOB_ID_HET_GROUP_0=7
+    pbcast stage -k -m no-such/mpiexec $(seq 200)
+    refused 2 "200 bundles, at most 64"
     pbcast stage -k -m no-such/mpiexec b.tar.zst
     refused "job 7 is heterogeneous"
     # a job that was submitted in one
