@@ -88,7 +88,7 @@ int pbc_catalog_replace(const char *path, const char *old, const char *text, str
     if (fd < 0 && errno == EEXIST) {
         pbc_fail(
             err, PBC_EXIT_FAILED,
-            "%s exists: another 'pbcast catalog add' is at work, or was killed; remove it then",
+            "%s exists: another 'pbcast catalog' is at work, or was killed; remove it then",
             temporary);
     } else if (fd < 0) {
         pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot make %s", temporary);
@@ -121,6 +121,29 @@ char *pbc_catalog_without_default(const char *text, const char *name)
         if (strncmp(text, "bundle=", 7) == 0)
             here = strncmp(text + 7, name, len) == 0 && text[7 + len] == '/';
         if (!here || strncmp(text, "default=yes\n", n) != 0)
+            end = mempcpy(end, text, n);
+        text += n;
+    }
+    *end = '\0';
+    return out;
+}
+
+char *pbc_catalog_without_entry(const char *text, const char *entry)
+{
+    char *out = malloc(strlen(text) + 1);
+    char *end = out;
+    size_t len = strlen(entry);
+    int here = 0;
+
+    if (out == NULL)
+        return NULL;
+    while (*text != '\0') {
+        size_t n = strcspn(text, "\n");
+
+        if (strncmp(text, "bundle=", 7) == 0)
+            here = n == 7 + len && memcmp(text + 7, entry, len) == 0;
+        n += text[n] == '\n';
+        if (!here || text[0] == '#')
             end = mempcpy(end, text, n);
         text += n;
     }

@@ -20,6 +20,10 @@ int pbc_catalog_replace(const char *path, const char *old, const char *text, str
 /* `text` without the line default=yes in entries of `name`. Malloced, NULL without memory. */
 char *pbc_catalog_without_default(const char *text, const char *name);
 
+/* `text` without the entry `entry`, which is NAME/VERSION; comments stay. Malloced, NULL without
+ * memory. */
+char *pbc_catalog_without_entry(const char *text, const char *entry);
+
 /* BLAKE2b-256 of a file, as the agent computes it. */
 int pbc_file_digest(const char *path, char hex[PBC_DIGEST_LEN + 1], struct pbc_error *err);
 

@@ -22,6 +22,7 @@ static const char usage[] =
     "usage: pbcast catalog [-f FILE] list [NAME]\n"
     "       pbcast catalog [-f FILE] show NAME[/VERSION]\n"
     "       pbcast catalog [-f FILE] add [OPTION...] NAME/VERSION BUNDLE\n"
+    "       pbcast catalog [-f FILE] remove NAME/VERSION\n"
     "       pbcast catalog [-f FILE] verify [NAME[/VERSION]...]\n"
     "\n"
     "The site's catalogue: bundles that --pbcast-bundle takes by name.\n"
@@ -35,8 +36,8 @@ static const char usage[] =
     "  --profile PROFILE      " PBC_PROFILE_NAMES "\n"
     "  --description TEXT\n"
     "\n"
-    "verify looks whether srun would trust the file, and whether each bundle is there and has its\n"
-    "digest.\n"
+    "remove takes the entry out; the bundle stays where it is. verify looks whether srun would trust\n"
+    "the file, and whether each bundle is there and has its digest.\n"
     "\n"
     "Exit status: 0 good, 1 failed, 2 usage, 3 no such name, or a bundle that is not as it should\n"
     "be. See pbcast-catalog(1).\n";
@@ -238,7 +239,7 @@ static int verify(const struct request *q)
     return (int)code;
 }
 
-/* ---- add ---- */
+/* ---- add, remove ---- */
 
 /* The lines of the new entry. NULL with err. */
 static char *lines_of(const struct request *q, struct pbc_error *err)
@@ -299,6 +300,25 @@ static int put(const struct request *q, const char *old, const char *kept, const
     return rc;
 }
 
+/* An entry NAME/VERSION. What cannot be parsed has none. */
+static int has_entry(const char *text, const char *name)
+{
+    struct pbc_catalog cat;
+    int found = 0;
+
+    if (pbc_catalog_parse(text, strlen(text), &cat, NULL) < 0)
+        return 0;
+    for (size_t i = 0; i < cat.count && !found; i++)
+        found = selected(&cat.entry[i], name);
+    pbc_catalog_free(&cat);
+    return found;
+}
+
+static int is_entry_name(const char *name)
+{
+    return pbc_catalog_is_name(name) && strchr(name, '/') != NULL;
+}
+
 static int add(const struct request *q)
 {
     char *old, *lines, *kept;
@@ -309,7 +329,7 @@ static int add(const struct request *q)
 
     if (q->words != 2)
         return pbc_complain_usage("catalog", "add takes NAME/VERSION and a bundle");
-    if (!pbc_catalog_is_name(q->word[0]) || strchr(q->word[0], '/') == NULL)
+    if (!is_entry_name(q->word[0]))
         return pbc_complain_usage(
             "catalog", "add: NAME/VERSION is of letters, digits and . _ + -, and one slash");
     if ((q->description != NULL && strpbrk(q->description, "\n\r") != NULL) ||
@@ -319,6 +339,14 @@ static int add(const struct request *q)
     old = pbc_catalog_text(q->file, &len, &err);
     if (old == NULL && errno != ENOENT)
         return pbc_complain(&err);
+    if (old != NULL && has_entry(old, q->word[0])) { /* said before the bundle is read */
+        free(old);
+        pbc_fail(&err, PBC_EXIT_REFUSED,
+                 "%s has %s already: add another version, or take that one out first (pbcast "
+                 "catalog remove)",
+                 q->file, q->word[0]);
+        return pbc_complain(&err);
+    }
     snprintf(name, sizeof(name), "%.*s", (int)strcspn(q->word[0], "/"), q->word[0]);
     kept = old == NULL     ? strdup("pbcast-catalog=1\n")
            : q->is_default ? pbc_catalog_without_default(old, name)
@@ -333,12 +361,39 @@ static int add(const struct request *q)
     return rc < 0 ? pbc_complain(&err) : PBC_EXIT_OK;
 }
 
+static int take_out(const struct request *q)
+{
+    struct pbc_catalog cat;
+    struct pbc_error err;
+    char *old, *kept;
+    size_t len;
+    int rc;
+
+    if (q->words != 1 || !is_entry_name(q->word[0]))
+        return pbc_complain_usage("catalog", "remove takes one NAME/VERSION");
+    if (load(q, &cat, &err) < 0)
+        return pbc_complain(&err);
+    rc = pbc_catalog_find(&cat, q->word[0], NULL, &err) == NULL ? -1 : 0;
+    pbc_catalog_free(&cat);
+    if (rc < 0 || (old = pbc_catalog_text(q->file, &len, &err)) == NULL)
+        return pbc_complain(&err);
+    kept = pbc_catalog_without_entry(old, q->word[0]);
+    rc = kept != NULL ? pbc_catalog_replace(q->file, old, kept, &err)
+                      : pbc_fail(&err, PBC_EXIT_FAILED, "no memory for the catalogue");
+    free(kept);
+    free(old);
+    return rc < 0 ? pbc_complain(&err) : PBC_EXIT_OK;
+}
+
 /* ---- */
+
+#define VERBS "list, show, add, remove or verify"
 
 static const struct {
     const char *verb;
     int (*fn)(const struct request *q);
-} verbs[] = {{"list", list}, {"show", show}, {"add", add}, {"verify", verify}};
+} verbs[] = {
+    {"list", list}, {"show", show}, {"add", add}, {"remove", take_out}, {"verify", verify}};
 
 int pbc_cmd_catalog(int argc, char **argv)
 {
@@ -375,7 +430,7 @@ int pbc_cmd_catalog(int argc, char **argv)
         }
     }
     if (optind == argc)
-        return pbc_complain_usage("catalog", "list, show, add or verify is needed");
+        return pbc_complain_usage("catalog", VERBS " is needed");
     if (sodium_init() < 0) {
         pbc_fail(&err, PBC_EXIT_FAILED, "libsodium does not start");
         return pbc_complain(&err);
@@ -390,5 +445,5 @@ int pbc_cmd_catalog(int argc, char **argv)
                 "catalog", "--default, --default-in, --profile and --description go with add");
         return verbs[i].fn(&q);
     }
-    return pbc_complain_usage("catalog", "list, show, add or verify is needed");
+    return pbc_complain_usage("catalog", VERBS " is needed");
 }

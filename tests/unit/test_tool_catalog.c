@@ -151,7 +151,7 @@ static void refusals_leave_the_catalogue_as_it_is(void **state)
     assert_int_equal(catalog("add", "python/1", in(dir, "a.tar.gz"), NULL), 0);
     strcpy(before, slurp(in(dir, "catalog")));
     assert_int_equal(catalog("add", "python/1", in(dir, "a.tar.gz"), NULL), 3);
-    refused("bundle=python/1 is there twice");
+    refused("has python/1 already: add another version");
     assert_int_equal(catalog("add", "python/2", in(dir, "missing"), NULL), 3);
     refused("missing");
     assert_int_equal(catalog("add", "python/2", in(dir, "catalog"), NULL), 3);
@@ -180,6 +180,49 @@ static void refusals_leave_the_catalogue_as_it_is(void **state)
     make_file(in(dir, "catalog"), "x", 1);
     assert_int_equal(catalog("list", NULL), 1);
     refused("line 1 is not key=value");
+}
+
+static void what_is_removed_is_gone_and_all_else_stays(void **state)
+{
+    static const char before[] = "# ours\n" HEAD "\n# the first\n";
+
+    if (*state == NULL)
+        skip();
+    make_file(in(dir, "catalog"), before, strlen(before));
+    assert_int_equal(catalog("add", "python/3.1", in(dir, "a.tar.gz"), NULL), 0);
+    assert_int_equal(catalog("add", "--default", "python/3.11", in(dir, "a.tar.gz"), NULL), 0);
+    assert_int_equal(catalog("add", "py/3.1", in(dir, "b.tar.gz"), NULL), 0);
+    assert_int_equal(catalog("remove", "python/3.1", NULL), 0);
+    assert_string_equal(said, "");
+    assert_int_equal(strncmp(slurp(in(dir, "catalog")), before, strlen(before)), 0);
+    assert_int_equal(catalog("list", NULL), 0);
+    assert_string_equal(said, "python/3.11 (default) \npy/3.1      \n");
+    assert_int_equal(access(in(dir, "a.tar.gz"), F_OK), 0);
+    assert_int_equal(catalog("remove", "python/3.1", NULL), 3);
+    refused("near it are python/3.11");
+    assert_int_equal(catalog("remove", "python", NULL), 2);
+    refused("remove takes one NAME/VERSION");
+    assert_int_equal(catalog("remove", "--default", "python/3.11", NULL), 2);
+    assert_int_equal(catalog("remove", "py/3.1", NULL), 0);
+    assert_int_equal(catalog("remove", "python/3.11", NULL), 0);
+    assert_int_equal(catalog("list", NULL), 0);
+    assert_string_equal(said, "");
+    assert_int_equal(catalog("add", "python/3.11", in(dir, "a.tar.gz"), NULL), 0);
+}
+
+/* What comments belong to only their author knows. */
+static void comments_outlive_the_entry_they_stand_in(void **state)
+{
+    static const char text[] = HEAD "bundle=a/1\n# why\npath=/a\n\n# b\nbundle=b/1\npath=/b";
+    char *kept;
+
+    (void)state;
+    kept = pbc_catalog_without_entry(text, "a/1");
+    assert_string_equal(kept, HEAD "# why\n# b\nbundle=b/1\npath=/b");
+    free(kept);
+    kept = pbc_catalog_without_entry(text, "b/1");
+    assert_string_equal(kept, HEAD "bundle=a/1\n# why\npath=/a\n\n# b\n");
+    free(kept);
 }
 
 /* Between reading the catalogue and replacing it lies the reading of a bundle, which takes a while.
@@ -271,6 +314,8 @@ int main(void)
         cmocka_unit_test_setup(what_is_added_is_listed_shown_and_good, setup),
         cmocka_unit_test_setup(the_default_moves, setup),
         cmocka_unit_test_setup(refusals_leave_the_catalogue_as_it_is, setup),
+        cmocka_unit_test_setup(what_is_removed_is_gone_and_all_else_stays, setup),
+        cmocka_unit_test_setup(comments_outlive_the_entry_they_stand_in, setup),
         cmocka_unit_test_setup(what_another_has_added_meanwhile_is_not_lost, setup),
         cmocka_unit_test_setup(a_catalogue_that_cannot_be_read_whole_is_left_as_it_is, setup),
         cmocka_unit_test_setup(verify_finds_what_is_wrong, setup),
