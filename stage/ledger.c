@@ -79,8 +79,8 @@ static int look_at_store(struct pbc_ledger *l, size_t len, const char *name, str
     if (leaves(l, left, l->limits.min_free, len) == 0)
         return 0;
     return pbc_fail(err, PBC_EXIT_NOSPACE,
-                    "the store is full at member '%s': %llu bytes are free and min_free=%llu must "
-                    "stay",
+                    "the store is full at member '%s': %llu bytes are free, of which min_free=%llu "
+                    "must stay; free some memory there, leave the node out or stage less",
                     name, (unsigned long long)left, (unsigned long long)l->limits.min_free);
 }
 

@@ -36,8 +36,8 @@ static const char usage[] =
     "  --profile PROFILE      " PBC_PROFILE_NAMES "\n"
     "  --description TEXT\n"
     "\n"
-    "remove takes the entry out; the bundle stays where it is. verify looks whether srun would trust\n"
-    "the file, and whether each bundle is there and has its digest.\n"
+    "remove takes the entry out; the bundle stays where it is. verify looks whether srun would\n"
+    "trust the file, and whether each bundle is there and has its digest.\n"
     "\n"
     "Exit status: 0 good, 1 failed, 2 usage, 3 no such name, or a bundle that is not as it should\n"
     "be. See pbcast-catalog(1).\n";

@@ -74,8 +74,12 @@ static int tell_all(const struct pbc_findings *f, int all, int quiet)
             }
         }
     }
-    if (!quiet || found[PBC_ERROR] + found[PBC_WARNING] > 0)
+    if (found[PBC_ERROR] + found[PBC_WARNING] == 0) {
+        if (!quiet)
+            puts("no errors, no warnings");
+    } else {
         printf("%u kinds of errors, %u of warnings\n", found[PBC_ERROR], found[PBC_WARNING]);
+    }
     return found[PBC_ERROR] > 0     ? PBC_EXIT_REFUSED
            : found[PBC_WARNING] > 0 ? PBC_EXIT_WARNINGS
                                     : PBC_EXIT_OK;

@@ -200,7 +200,8 @@ static int check_member(struct pbc_reader *r, struct archive_entry *e, struct pb
         if (link == NULL || *link == '\0')
             return fail(r, PBC_EXIT_REFUSED, name, "is a link to nothing", err);
         if (*link == '/')
-            return fail(r, PBC_EXIT_REFUSED, name, "is a link out of the tree", err);
+            return fail(r, PBC_EXIT_REFUSED, name,
+                        "is a link out of the tree ('pbcast check' has what to do)", err);
         break;
     default:
         return fail(r, PBC_EXIT_REFUSED, name,

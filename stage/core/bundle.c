@@ -47,7 +47,9 @@ int pbc_bundles_parse(const char *list, struct pbc_bundles *out, struct pbc_erro
 {
     memset(out, 0, sizeof(*out));
     if (list == NULL || list[0] == '\0')
-        return pbc_fail(err, PBC_EXIT_USAGE, "the list of bundles is empty");
+        return pbc_fail(err, PBC_EXIT_USAGE,
+                        "the list of bundles is empty: is a variable in it not set? 'none' stages "
+                        "nothing");
 
     for (const char *p = list;;) {
         size_t len = strcspn(p, ",");

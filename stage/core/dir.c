@@ -237,6 +237,9 @@ static int look_at_parts(struct look *l, int fd, const char *parts, struct pbc_e
         memcpy(l->name, parts, len);
         l->name[len] = '\0';
         new_top(l, l->name);
+        if (faccessat(fd, l->name, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT)
+            return pbc_fail(err, PBC_EXIT_REFUSED, "directory %s has no part '%s' (DIR:PART:PART)",
+                            l->dir, l->name);
         rc = look_at(l, fd, l->name, err);
         if (rc == 0 && l->depth > 0)
             rc = walk(l, err);

@@ -2,10 +2,12 @@
 
 #include "catalog.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static int is_path(const char *word)
 {
@@ -18,6 +20,12 @@ static int is_file(const char *word)
     struct stat st;
 
     return stat(word, &st) == 0 && !S_ISDIR(st.st_mode);
+}
+
+/* A path that could be a name, if there were a catalogue. */
+static int is_missing_name(const char *word)
+{
+    return !is_path(word) && pbc_catalog_is_name(word) && access(word, F_OK) < 0 && errno == ENOENT;
 }
 
 static int take_entry(struct pbc_bundle *b, const struct pbc_catalog_entry *e, int floats,
@@ -86,6 +94,11 @@ static int resolve_one(struct pbc_bundle *b, const struct pbc_site *site,
                         "bundle %s is a name, and this site has no catalogue (catalog=)",
                         b->name != NULL ? b->name : b->path);
     }
+    if (site->catalog[0] == '\0' && site->allow_user_bundles && is_missing_name(b->path))
+        return pbc_fail(err, PBC_EXIT_REFUSED,
+                        "bundle %s: there is no such file, and this site has no catalogue of names "
+                        "(is the path right on this machine?)",
+                        b->path);
     file = is_file(b->path);
     if (cat == NULL || is_path(b->path) || (file && !pbc_catalog_has(cat, b->path)) ||
         !pbc_catalog_is_name(b->path))

@@ -83,7 +83,7 @@ assert j["refused"] is None and len(j["by_directory"]) == 2, j' <<<"$output"
     bundle
     pbcast check b.tar.zst
     done_well
-    says "0 kinds of errors, 0 of warnings"
+    says "no errors, no warnings"
     pbcast check -q b.tar.zst
     done_well
     [[ -z $output ]]

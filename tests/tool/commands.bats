@@ -295,7 +295,7 @@ sys.stdout.buffer.write(t.tobuf())' | zstd -q >c.tar.zst
     done
 }
 
-@test "catalog: add, list, show, verify" {
+@test "catalog: add, list, show, verify, remove" {
     [[ $EUID == 0 ]] || skip "a catalogue is root's"
     : >t/x
     "$PBC_TOOL" bundle dir t -q -o b.tar.zst
@@ -316,7 +316,9 @@ sys.stdout.buffer.write(t.tobuf())' | zstd -q >c.tar.zst
     pbcast catalog add 'x$(touch pwned)/1' b.tar.zst
     refused 2 "letters, digits"
     pbcast catalog add python/3.11 b.tar.zst
-    refused "is left as it is"
+    refused "has python/3.11 already"
+    pbcast catalog remove python/3.12
+    refused "no python/3.12"
     pbcast catalog add python/3.12 nosuch
     refused "nosuch"
     cmp catalog old

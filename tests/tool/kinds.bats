@@ -39,7 +39,7 @@ EOF
     done_well
     says "profile venv"
     pbcast check b.tar.zst
-    says "0 kinds of errors"
+    says_no "error:"
     says_no "library paths"
     says_no "libraries that the bundle does not have"
     unpack b.tar.zst

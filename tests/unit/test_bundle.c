@@ -49,7 +49,7 @@ static void blanks_belong_to_the_path(void **state)
 static void an_empty_list_is_refused(void **state)
 {
     (void)state;
-    refused_list("", "empty");
+    refused_list("", "the list of bundles is empty");
     refused_list(NULL, "empty");
 }
 

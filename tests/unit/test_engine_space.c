@@ -92,7 +92,7 @@ static void the_reserve_is_left_free(void **state)
     w = pbc_writer_new(root, &limits);
     assert_int_equal(fill(w, "fits", 16u << 20, &err), 0);
     assert_int_equal(fill(w, "too-much", 24u << 20, &err), -1);
-    assert_error(&err, PBC_EXIT_NOSPACE, "too-much", "min_free=8388608");
+    assert_error(&err, PBC_EXIT_NOSPACE, "too-much", "min_free=8388608", "leave the node out");
     pbc_writer_free(w);
     drop_store(*state, root);
 }

@@ -106,6 +106,21 @@ static void what_is_neither(void **state)
     becomes("a;b", "a;b"); /* no form of a name: a path, which probing refuses */
 }
 
+static void without_a_catalogue_a_name_is_said_to_be_none(void **state)
+{
+    if (*state == NULL)
+        skip();
+    site.catalog[0] = '\0';
+    assert_int_equal(resolve("python/3.11"), -1);
+    assert_error(&err, PBC_EXIT_REFUSED,
+                 "bundle python/3.11: there is no such file, and this site has no catalogue");
+    becomes("./python", "./python");   /* probing will say it */
+    becomes("a/b/c.tar", "a/b/c.tar"); /* no form of a name */
+    make_file(in(*state, "my.tar"), "x", 1);
+    becomes("my.tar", "my.tar");
+    unlink("my.tar");
+}
+
 static void a_jobs_list_is_not_read_anew(void **state)
 {
     if (*state == NULL)
@@ -164,8 +179,6 @@ static void the_catalogue_is_read_only_where_a_name_may_be(void **state)
     assert_int_equal(resolve("python"), -1);
     assert_error(&err, PBC_EXIT_FAILED, site.catalog, "can be written by others");
     chmod(site.catalog, 0644);
-    site.catalog[0] = '\0';
-    becomes("python", "python");
 }
 
 static void a_pin_is_part_of_the_identity(void **state)
@@ -189,6 +202,7 @@ int main(void)
         TEST(names_become_pinned_paths),
         TEST(files_are_files),
         TEST(what_is_neither),
+        TEST(without_a_catalogue_a_name_is_said_to_be_none),
         TEST(a_jobs_list_is_not_read_anew),
         TEST(a_default_of_a_partition_waits_for_it),
         TEST(the_catalogue_only),

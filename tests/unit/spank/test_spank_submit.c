@@ -663,20 +663,22 @@ static void a_default_that_fails_is_named_as_the_sites(void **state)
     snprintf(catalog_key, sizeof(catalog_key), "stall=20"); /* no catalogue: python is a file */
     assert_int_equal(site_hook(3), -1);
     assert_log_lines(1);
-    assert_logged("the site's default_bundle= (--pbcast-bundle=none goes without it): cannot open "
-                  "bundle python");
+    assert_logged(
+        "the site's default_bundle= (--pbcast-bundle=none goes without it): bundle python: "
+        "there is no such file, and this site has no catalogue");
     /* a directory that was asked for does not make it the user's */
     fake_setup(NULL);
     setenv("PBCAST_MIRROR", *state, 1);
     assert_int_equal(site_hook(3), -1);
     assert_log_lines(1);
-    assert_logged("the site's default_bundle= (--pbcast-bundle=none goes without it): cannot open "
-                  "bundle python");
+    assert_logged(
+        "the site's default_bundle= (--pbcast-bundle=none goes without it): bundle python: "
+        "there is no such file, and this site has no catalogue");
     unsetenv("PBCAST_MIRROR");
     fake_setup(NULL);
     setenv("PBCAST_BUNDLE", "perl", 1);
     assert_int_equal(site_hook(3), -1);
-    assert_logged("cannot open bundle perl");
+    assert_logged("bundle perl: there is no such file");
     assert_null(strstr(fake.log, "default_bundle"));
     unsetenv("PBCAST_BUNDLE");
     /* nor is the site to blame for the directory */
