@@ -48,7 +48,7 @@ static void on_signal(int signo)
     errno = saved;
 }
 
-/* Both are to be none of the three standard descriptors, which the user may have closed. */
+/* Move both above the three standard descriptors, which the user may have closed. */
 static int lift(int fd[2], struct pbc_error *err)
 {
     for (int i = 0; i < 2; i++) {
@@ -219,7 +219,8 @@ static void stop(struct wait *w, enum pbc_child_end end)
     next_signal(w);
 }
 
-/* All who are waited for are here: tell them. A socket, for a pipe's end would raise SIGPIPE. */
+/* Once all agents are here, tell them so. It is a socket because a closed pipe would raise SIGPIPE.
+ */
 static void tell(struct wait *w)
 {
     static const char go[] = "pbcast: go\n";
@@ -294,8 +295,8 @@ static int reap(struct wait *w, int *status)
     return 0;
 }
 
-/* Not all can come to be here: an agent could not start, or has ended, and the step has had time to
- * say more of it. */
+/* 1 if the agents that are awaited cannot all come: one could not start, or has ended, and the step
+ * has had time to say why. */
 static int waits_in_vain(struct wait *w)
 {
     const struct pbc_output *o = w->c->output;

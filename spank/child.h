@@ -13,8 +13,8 @@ struct pbc_child {
     char *const *argv; /* argv[0] is the absolute path */
     char *const *envp;
     unsigned seconds;  /* after which it is ended */
-    uint32_t await;    /* when `output` has seen so many who are here its standard input gets
-                          "pbcast: go"; 0: that is empty */
+    uint32_t await;    /* agents to wait for: once `output` has counted so many, the child reads
+                          "pbcast: go" from its standard input; 0: that is /dev/null */
     int catch_signals; /* end it when this process is told to end (srun; not in a task, which the
                           same signal ends) */
     struct pbc_output *output;
@@ -22,7 +22,7 @@ struct pbc_child {
 
 enum pbc_child_end {
     PBC_CHILD_EXITED,      /* by itself */
-    PBC_CHILD_AGAIN,       /* stopped: output asked for another try, or not all came to be here */
+    PBC_CHILD_AGAIN,       /* stopped: output asked for another try, or not all agents came */
     PBC_CHILD_TIMEOUT,     /* stopped: out of time */
     PBC_CHILD_INTERRUPTED, /* stopped: by a signal to this process */
 };

@@ -24,9 +24,9 @@ struct pbc_launch {
 
 struct pbc_meeting;
 
-/* Words of the command and of its environment, NULL terminated; pbc_words_free. NULL without
- * memory. Nothing that the user has in his environment takes part: his SLURM_*, SRUN_*, PMIX_* and
- * LD_* cannot change where or how the step runs. */
+/* The staging step's command and its environment: NULL terminated, for pbc_words_free; NULL without
+ * memory. The user's environment takes no part in it: his SLURM_*, SRUN_*, PMIX_* and LD_* cannot
+ * change where or how the step runs. */
 char **pbc_launch_argv(const struct pbc_launch *l, const struct pbc_meeting *m, unsigned pause_ms,
                        int progress);
 char **pbc_launch_env(const struct pbc_launch *l);
@@ -42,7 +42,7 @@ int pbc_launch(const struct pbc_launch *l, struct pbc_error *err);
  * in another component: its tasks are not to start. */
 #define PBC_MARK_FAILED "failed."
 
-/* Make it on l's nodes, of which `set` and `bundles` do not matter. */
+/* Make that directory on the nodes of `l`, whose `set` and `bundles` are not used. */
 int pbc_launch_mark(const struct pbc_launch *l, uint32_t step, struct pbc_error *err);
 
 #endif

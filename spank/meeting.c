@@ -80,7 +80,7 @@ static int choose(const struct pbc_launch *l, char **env, struct pbc_meeting *re
 int pbc_meeting(const struct pbc_launch *l, char **env, struct pbc_meeting *ret,
                 struct pbc_error *err)
 {
-    int asked = strcmp(l->site->mpi, PBC_MPI_AUTO) == 0;
+    int is_auto = strcmp(l->site->mpi, PBC_MPI_AUTO) == 0;
 
     ret->agent = l->site->agent;
     if (l->count == 1) {
@@ -88,13 +88,13 @@ int pbc_meeting(const struct pbc_launch *l, char **env, struct pbc_meeting *ret,
         return 0;
     }
     strcpy(ret->mpi, l->site->mpi);
-    if (asked && choose(l, env, ret, err) < 0)
+    if (is_auto && choose(l, env, ret, err) < 0)
         return -1;
     if (!pbc_mpi_is_pmix(ret->mpi))
         ret->agent = l->site->mpi_agent;
     if (l->verbose >= 2)
         dprintf(STDERR_FILENO, "pbcast: the nodes meet by %s (--mpi=%s%s)\n",
                 pbc_mpi_is_pmix(ret->mpi) ? "PMIx" : "MPI", ret->mpi,
-                asked ? ", by what Slurm offers" : ", set by the site");
+                is_auto ? ", by what Slurm offers" : ", set by the site");
     return 0;
 }

@@ -1,4 +1,4 @@
-/* meeting.h - by what the agents of a staging step meet: PMIx where Slurm offers it, else MPI. */
+/* meeting.h - how the agents of a staging step meet: by PMIx where Slurm offers it, else by MPI. */
 #ifndef PBC_MEETING_H
 #define PBC_MEETING_H
 
@@ -10,9 +10,9 @@ struct pbc_meeting {
     const char *agent;          /* of the site */
 };
 
-/* As the site says; where it leaves it open (mpi=auto), by what `srun --mpi=list` offers, which is
- * run with `env` and takes milliseconds. One node alone meets nobody. What was found is printed
- * from verbosity 2 on. PBC_EXIT_REFUSED with what to do when the agents cannot meet here. */
+/* Choose it: what the site's mpi= says; with mpi=auto what `srun --mpi=list` offers, which is run
+ * with `env` and takes milliseconds. On one node there is nobody to meet. The choice is printed
+ * from verbosity 2 on. PBC_EXIT_REFUSED, with what to do, when the agents cannot meet here. */
 int pbc_meeting(const struct pbc_launch *l, char **env, struct pbc_meeting *ret,
                 struct pbc_error *err);
 

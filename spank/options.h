@@ -17,20 +17,22 @@ struct spank_handle;
 #define PBC_VAR_ENV_TWIN      "PBCAST_ENV"
 #define PBC_VAR_VERBOSE_TWIN  "PBCAST_VERBOSE"
 
-#define PBC_VAR_BUNDLES                                                                            \
-    "SLURM_PBCAST_BUNDLES" /* absolute paths and names of the catalogue, as they were resolved */
-#define PBC_VAR_ASKED          "SLURM_PBCAST_ASKED"    /* the list as the user wrote it */
-#define PBC_VAR_USERBASE       "SLURM_PBCAST_USERBASE" /* an element of a list */
+/* What the job keeps: the list as it was resolved (absolute paths, names of the catalogue), and as
+ * the user wrote it; the same for the directories, each an element of a list. */
+#define PBC_VAR_BUNDLES        "SLURM_PBCAST_BUNDLES"
+#define PBC_VAR_ASKED          "SLURM_PBCAST_ASKED"
+#define PBC_VAR_USERBASE       "SLURM_PBCAST_USERBASE"
 #define PBC_VAR_USERBASE_ASKED "SLURM_PBCAST_USERBASE_ASKED"
-#define PBC_VAR_MIRROR         "SLURM_PBCAST_MIRROR" /* the same */
+#define PBC_VAR_MIRROR         "SLURM_PBCAST_MIRROR"
 #define PBC_VAR_MIRROR_ASKED   "SLURM_PBCAST_MIRROR_ASKED"
-#define PBC_VAR_ENV            "SLURM_PBCAST_ENV" /* profile that counts in place of the set's */
+#define PBC_VAR_ENV            "SLURM_PBCAST_ENV" /* a profile in place of the set's */
 #define PBC_VAR_VERBOSE        "SLURM_PBCAST_VERBOSE"
-#define PBC_VAR_SET            "SLURM_PBCAST_SET"  /* what is staged for this step's tasks */
-#define PBC_VAR_STEP           "SLURM_PBCAST_STEP" /* "1" in the staging step alone */
-#define PBC_VAR_FAILED                                                                             \
-    "SLURM_PBCAST_FAILED" /* staging failed, srun has said why: start no task                      \
-                           */
+
+/* What one step's tasks get: the set that is staged for them; "1" in the staging step alone; that
+ * staging has failed, of which srun has told, and no task is to start. */
+#define PBC_VAR_SET    "SLURM_PBCAST_SET"
+#define PBC_VAR_STEP   "SLURM_PBCAST_STEP"
+#define PBC_VAR_FAILED "SLURM_PBCAST_FAILED"
 
 /* What sbatch and salloc hand to the sruns of the job, by Slurm's rule for plugin options. */
 #define PBC_VAR_JOB(option) "SLURM_SPANK__SLURM_SPANK_OPTION_pbcast_pbcast_" option
@@ -63,8 +65,8 @@ void pbc_options_forget_job(void);
 /* Slurm goes on to the options of the next component of a heterogeneous job, if there is one. */
 void pbc_options_next_component(void);
 
-/* All that the choice of a list depends on, or of a directory to pack; the comments are those of
- * the list. Absent = NULL; an empty twin counts as absent. */
+/* All that the choice of a list depends on, or that of a directory to pack, whose variables are
+ * others than those named here. Absent = NULL; an empty twin counts as absent. */
 struct pbc_wish {
     struct pbc_option_value option;
     const char *twin;    /* PBCAST_BUNDLE */
@@ -74,9 +76,10 @@ struct pbc_wish {
     int in_job;          /* srun with SLURM_JOB_ID; 0 in sbatch and salloc */
 };
 
-/* The list that counts: command line, then what the job has, then the twin, then the site's. A
- * value that the job handed down stands for the paths that it meant where the job was submitted.
- * `asked` gets the text to remember for that comparison. Both NULL when nothing is to be staged. */
+/* The list that counts: that of the command line, else of the job, else of the twin, else of the
+ * site. NULL when nothing is to be staged. An option that the job handed down (the text is
+ * wish->asked) stands for the paths that it meant where the job was submitted, wish->bundles.
+ * `*asked` gets the text as the user wrote it, to be kept for that comparison. */
 const char *pbc_wish_list(const struct pbc_wish *wish, const char **asked);
 
 /* 1 if it is "none" that counts. */

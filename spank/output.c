@@ -104,10 +104,10 @@ static const char *hook_error(const char *line)
     return mark + strlen(": error: pbcast: ");
 }
 
-/* srun's word for a slurmstepd that has failed before it came to its tasks. So it is when a job is
- * requeued while it stages: the steps of the new run have the numbers of the old ones, and where
- * one of those has not ended, because its PMIx still tries to reach others, the new one finds
- * PMIx's socket in use. Another step has another number. */
+/* srun's word for a slurmstepd that failed before it came to its tasks. It happens when a job is
+ * requeued while it stages: the steps of the new run have the same numbers as the old ones, and
+ * where an old one has not ended, because its PMIx still tries to reach others, the new one finds
+ * PMIx's socket in use. Another try is another step with another number. */
 static int is_unlaunched(const char *line)
 {
     return strstr(line, "launch failed: Unspecified error") != NULL;

@@ -1,11 +1,16 @@
 /* output.h - what of the staging step's output reaches the user.
  *
- * Agents write lines that begin with "pbcast: ". Of these "pbcast: error: " lines the first is kept
- * as the cause, "pbcast: again: " before any of them asks for another try, "pbcast: progress: " is
- * rewritten in place on a terminal, "pbcast: here" is counted, and all others pass at once.
- * Whatever else the step says (srun, slurmstepd, PMIx) is noise: kept within a bound, shown only
- * where it is needed to understand a failure; but that an agent could not be started is noticed,
- * and whether that is worth another try.
+ * Agents write lines that begin with "pbcast: ":
+ *
+ *     pbcast: error: ...      the first one is kept as the cause
+ *     pbcast: again: ...      asks for another try, if no error came before it
+ *     pbcast: progress: ...   rewritten in place on a terminal
+ *     pbcast: here            counted
+ *     pbcast: ...             passes at once
+ *
+ * Whatever else the step says (srun, slurmstepd, PMIx) is noise: kept within a bound, and shown
+ * only where it is needed to understand a failure. It is searched for agents that could not be
+ * started, and for whether another try may help.
  */
 #ifndef PBC_OUTPUT_H
 #define PBC_OUTPUT_H
@@ -31,9 +36,9 @@ struct pbc_output {
     char why[PBC_ERROR_MAX]; /* text of the last line that asked for another try; "" = none */
     uint32_t here;           /* agents that have started, and wait for the others */
     int unlaunched; /* slurmstepd could not start the step on some node, for a reason of its own */
-    int unstarted;  /* some agent cannot run on its node: the others miss it in vain */
-    int lost;       /* and srun's word for one that has ended, not well */
-    int ending;     /* we end the step: what agents say of that is not why */
+    int unstarted;  /* some agent cannot run on its node: the others would wait for ever */
+    int lost;       /* srun says that an agent has ended, and not well */
+    int ending;     /* we are ending the step: what agents say now is not the cause */
     char noise[PBC_NOISE_MAX];
     size_t noise_len;
     size_t noise_lost; /* lines beyond the bound */

@@ -15,8 +15,9 @@
 SPANK_PLUGIN(pbcast, 1)
 #pragma GCC visibility pop
 
-/* A plugin that stands twice in plugstack.conf is loaded once and called twice. Only the first of
- * two calls counts. In prolog and epilog there is no init, and nothing that could happen twice. */
+/* Slurm loads a plugin that is listed twice in plugstack.conf once, and calls each hook once a
+ * line. Only the first of these calls counts. In the epilog there is no init to count the lines,
+ * and to remove twice does no harm. */
 static unsigned listed;
 
 static int repeated(unsigned *calls)

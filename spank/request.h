@@ -1,5 +1,8 @@
-/* request.h - what an srun, sbatch or salloc is to stage: from options, their twins and what the
- * job around has kept to a list that was looked at, and that its job keeps in turn.
+/* request.h - what an srun, sbatch or salloc is to stage.
+ *
+ * First what counts is chosen: of the options, their environment twins, and what the job around
+ * this process has kept (pbc_request_ask). Then each bundle of it is looked at, and the list is
+ * kept in the environment for the sruns of the job (pbc_request_look).
  */
 #ifndef PBC_REQUEST_H
 #define PBC_REQUEST_H
@@ -25,22 +28,22 @@ struct pbc_request {
     struct pbc_bundles bundles; /* what they come to */
 };
 
-/* Fill r->ask by what counts of options and environment; site and in_job are filled. 1 if anything
- * is to be staged, else 0. */
+/* Fill r->ask with what counts; r->site and r->in_job must be filled. 1 if anything is to be
+ * staged, else 0. */
 int pbc_request_ask(struct pbc_request *r);
 
-/* Fill r->verbose and r->bundles, which are freed first, by looking at each; the environment of
- * this process, which its job gets, keeps them. PBC_EXIT_USAGE or PBC_EXIT_REFUSED for what cannot
- * work. */
+/* Look at each bundle of r->ask. Fills r->verbose and r->bundles (whose old contents are freed),
+ * and keeps the list in the environment of this process, which its job inherits. PBC_EXIT_USAGE or
+ * PBC_EXIT_REFUSED for what cannot work. */
 int pbc_request_look(struct pbc_request *r, struct pbc_error *err);
 
 /* Resolve names anew, and look at all bundles again. */
 int pbc_request_look_again(struct pbc_request *r, const char *partition, struct pbc_error *err);
 
-/* The environment keeps nothing. */
+/* Take what is kept out of the environment. */
 void pbc_request_forget(void);
 
-/* A variable of this process; unset if `value` is NULL or empty. */
+/* Set a variable of this process; unset it if `value` is NULL or empty. */
 int pbc_request_put(const char *name, const char *value, struct pbc_error *err);
 
 #endif

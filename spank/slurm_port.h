@@ -103,16 +103,17 @@ int pbc_slurm_hosts_count(const char *hosts);
 /* 1 if every host of `part` is one of `all`. */
 int pbc_slurm_hosts_within(const char *part, const char *all);
 
-/* What slurmctld says of a job whose directory lies on the node `node`. */
+/* Seconds that a step's credential lives (AuthInfo=cred_expire, slurm.conf(5)); 120 where slurmctld
+ * does not say. Asks slurmctld. */
+int pbc_slurm_cred_expire(void);
+
 enum pbc_job_state {
     PBC_JOB_UNKNOWN, /* no answer, or no judgement possible now */
     PBC_JOB_HERE,    /* it runs on this node, or may come here */
     PBC_JOB_GONE,    /* it has ended, or runs on other nodes only */
 };
-/* Seconds that a step's credential lives (AuthInfo=cred_expire, slurm.conf(5)); 120 where slurmctld
- * does not say. Asks slurmctld. */
-int pbc_slurm_cred_expire(void);
 
+/* What slurmctld says of a job that has a directory on the node `node`. */
 enum pbc_job_state pbc_slurm_job_state(uint32_t job, const char *node);
 
 #endif

@@ -33,9 +33,9 @@ static int already_staged(const struct pbc_request *r, const struct pbc_step *st
     return staged;
 }
 
-/* The step exists already, and an srun that ends here would leave it behind: in an allocation of
- * its own it goes with that, in another the next srun would wait for it for ever. There the tasks
- * are launched, and fail before they run (pbc_step_task). */
+/* The step exists already. If srun ended here it would leave the step behind. With an allocation of
+ * srun's own the step goes too; in one that lives on, the next srun would wait for it for ever. So
+ * there the tasks are launched, and fail before they run (pbc_step_task). */
 static int give_up(const struct pbc_request *r, const struct pbc_error *err)
 {
     pbc_slurm_error("%s", err->text);
@@ -58,8 +58,8 @@ static void warn_of_credential(const struct pbc_request *r, int64_t seconds)
                                   : "Use sbatch, which stages before it makes steps");
 }
 
-/* Names that mean one thing in one partition and another in others, now that it is known. */
-static int settle(struct pbc_request *r, uint32_t job, struct pbc_error *err)
+/* Look up again the names whose version depends on the partition, which is known now. */
+static int look_up_names(struct pbc_request *r, uint32_t job, struct pbc_error *err)
 {
     char *partition;
     int rc;
@@ -160,6 +160,7 @@ static int maybe_het(unsigned components)
            getenv("SLURM_JOB_CPUS_PER_NODE_HET_GROUP_0") != NULL; /* srun --jobid */
 }
 
+/* 0 staged, with the name in `set`; 1 if this is no step for which to stage; -1 with err. */
 static int stage(struct spank_handle *sp, struct pbc_request *r, unsigned components, char *set,
                  struct pbc_error *err)
 {
@@ -179,7 +180,7 @@ static int stage(struct spank_handle *sp, struct pbc_request *r, unsigned compon
         return pbc_fail(err, PBC_EXIT_FAILED,
                         "cannot learn the components of job %u from slurmctld: %s", step.job,
                         pbc_slurm_reason());
-    rc = settle(r, step.job, err);
+    rc = look_up_names(r, step.job, err);
     if (rc == 0) {
         pbc_bundles_id(&r->bundles, set);
         start = time(NULL);

@@ -8,9 +8,10 @@
 
 struct spank_handle;
 
-/* Stage `r` for the step of `sp`, for all components that have a part of it if `components`, those
- * that srun was called with, are several. The tasks get the name of the set. Says what fails: -1,
- * or 0 where srun has to launch the tasks, which then fail before they run (pbc_step_task). */
+/* Stage `r` on the nodes of the step of `sp`. `components` is the number of components that srun
+ * was called with: if there are several, all that take part in the step are staged. The tasks get
+ * the name of the set in their environment. An error is told to the user; the result is then -1, or
+ * 0 where srun must launch the tasks all the same: those fail before they run (pbc_step_task). */
 int pbc_staging(struct spank_handle *sp, struct pbc_request *r, unsigned components);
 
 #endif

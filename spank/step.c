@@ -198,20 +198,21 @@ static unsigned long job_number(struct spank_handle *sp, const char *name, int c
     return n;
 }
 
-/* How many components the job has; 0 if it is no heterogeneous job. A job that was submitted in one
- * has its variables too, with other ids. */
-static int components(struct spank_handle *sp, const struct pbc_step *step)
+/* How many components the job has; 0 if it is not heterogeneous. The variables may be those of a
+ * heterogeneous job in which this one was submitted: then the ids differ. */
+static int count_components(struct spank_handle *sp, const struct pbc_step *step)
 {
     unsigned long n = job_number(sp, "SLURM_HET_SIZE", -1);
 
     return n <= COMPONENTS_MAX && job_number(sp, "SLURM_JOB_ID", 0) == step->job ? (int)n : 0;
 }
 
-/* Stage on all nodes of the job, one component after the other. */
+/* Stage on all nodes of the job, one component after the other. A job without components counts as
+ * one, with the number -1 (job_var). */
 static int stage_nodes(struct spank_handle *sp, const struct pbc_step *step,
                        struct pbc_launch *launch, struct pbc_error *err)
 {
-    int n = components(sp, step);
+    int n = count_components(sp, step);
     int rc = 0;
 
     for (int i = n > 0 ? 0 : -1; i < n && rc == 0; i++) {
@@ -230,10 +231,11 @@ static int stage_nodes(struct spank_handle *sp, const struct pbc_step *step,
     return rc;
 }
 
-/* What the names in the list mean is the catalogue's word, not that of the environment that the
- * list has come with. The sruns of the job get what they mean here, whatever changes meanwhile. */
-static int settle(struct spank_handle *sp, const struct pbc_site *site, struct pbc_bundles *bundles,
-                  struct pbc_error *err)
+/* Look up the names of the list, of which the environment may say anything, in the catalogue. The
+ * versions found go back into the environment: the sruns of the job get the same ones, even if a
+ * default moves meanwhile. */
+static int look_up_names(struct spank_handle *sp, const struct pbc_site *site,
+                         struct pbc_bundles *bundles, struct pbc_error *err)
 {
     char *partition = pbc_slurm_getenv(sp, "SLURM_JOB_PARTITION");
     struct pbc_where_from from = {.job = 1, .partition = partition};
@@ -280,7 +282,7 @@ static int stage_batch(struct spank_handle *sp, const struct pbc_site *site,
     if (pbc_bundles_parse(list, &bundles, err) < 0)
         return -1;
     bundles.pack_max = site->mirror_max;
-    if (settle(sp, site, &bundles, err) < 0) {
+    if (look_up_names(sp, site, &bundles, err) < 0) {
         pbc_bundles_free(&bundles);
         return -1;
     }
@@ -298,7 +300,8 @@ static int stage_batch(struct spank_handle *sp, const struct pbc_site *site,
     return rc;
 }
 
-/* Slurm brings the option itself too, whatever became of the environment. */
+/* Whether one of our options asks for bundles. Slurm brings the options to the step by itself,
+ * whatever became of the environment. */
 static int option_given(void)
 {
     const enum pbc_option options[] = {PBC_OPT_BUNDLE, PBC_OPT_USERBASE, PBC_OPT_MIRROR};
@@ -309,7 +312,8 @@ static int option_given(void)
         if (text != NULL && strcmp(text, PBC_BUNDLE_NONE) != 0)
             return 1;
         if (text != NULL && options[i] == PBC_OPT_BUNDLE)
-            return 0; /* none takes the others along, or the environment has them */
+            return 0; /* none switches the others off too; those given beside it are in the
+                         environment */
     }
     return 0;
 }
@@ -340,8 +344,8 @@ static int find_set(struct spank_handle *sp, const struct pbc_site *site,
                           staged);
         }
     } else if ((bundles != NULL || option_given()) && step->kind == PBC_STEP_NORMAL) {
-        /* An srun that staged nothing and failed not either: an `optional` line in plugstack.conf
-         * hides its error, or the step was started without srun's plugins. */
+        /* srun has neither staged nor failed: an `optional` line in plugstack.conf hides its error,
+         * or the step was started without srun's plugins. */
         rc = pbc_fail(err, PBC_EXIT_FAILED,
                       "bundles are asked for (%s) but this step has staged none; the task would "
                       "run from the shared file system (is pbcast 'required' in plugstack.conf?)",
@@ -365,7 +369,7 @@ static int concerned(struct spank_handle *sp)
 }
 
 /* 1 if srun has marked the step as one whose staging has failed in another component. */
-static int marked(const struct pbc_site *site, const struct pbc_step *step)
+static int failed_elsewhere(const struct pbc_site *site, const struct pbc_step *step)
 {
     int fd = pbc_store_open(site->store, step->job, step->uid, NULL);
     char name[32];
@@ -400,7 +404,7 @@ int pbc_step_task(struct spank_handle *sp, int argc, char *const argv[])
     /* A wrong key in plugstack.conf is no reason to fail jobs that want nothing of us. */
     if (pbc_hook_site(argc, argv, &site) < 0)
         return -1;
-    if (step.kind == PBC_STEP_NORMAL && marked(&site, &step))
+    if (step.kind == PBC_STEP_NORMAL && failed_elsewhere(&site, &step))
         return -1; /* srun has said why */
     rc = find_set(sp, &site, &step, set, &err);
     if (rc > 0)

@@ -53,8 +53,8 @@ static int set_var(void *arg, const char *name, const char *value)
     return value == NULL ? unsetenv(name) : setenv(name, value, 1);
 }
 
-/* What this process hands on to tasks is not to point into the tree of the job around it, if it was
- * this plugin that put it there. */
+/* Take back what this plugin has set in the environment of the job around this process: tasks
+ * inherit that environment, and must not be sent into that job's tree. */
 static void leave_tree(void)
 {
     const struct pbc_env env = {.get = get_var, .set = set_var};
@@ -75,26 +75,30 @@ int pbc_submit_init(void)
     return 0;
 }
 
-/* The components share one list: the batch script has one environment, and srun calls the hook that
- * stages for one of them only. That one's environment alone gets what the hook adds; so all get the
- * name of the set here. */
+/* The components of a heterogeneous job share one set of bundles: its batch script has one
+ * environment, and srun stages once for all of them. */
 static int same_for_all(struct pbc_error *err)
 {
     char set[PBC_SET_ID_LEN + 1] = "";
 
     if (submit.active)
         pbc_bundles_id(&submit.request.bundles, set);
-    if (submit.calls == 1) {
+    if (submit.calls == 1)
         memcpy(submit.first, set, sizeof(set));
-        return 0;
-    }
-    if (strcmp(submit.first, set) != 0)
+    else if (strcmp(submit.first, set) != 0)
         return pbc_fail(err, PBC_EXIT_USAGE,
                         "the components of a heterogeneous job share one set of bundles: give the "
                         "options of pbcast before the first colon (or \"hetjob\") only");
-    if (!submit.active || pbc_slurm_context() != PBC_CTX_SRUN)
-        return 0;
-    /* They may lie in several partitions: a name means the same in all. */
+    return 0;
+}
+
+/* srun calls the hook that stages for one component only, and what that hook adds to the
+ * environment reaches that component's tasks alone. So the others get the name of the set here. */
+static int name_the_set(struct pbc_error *err)
+{
+    char set[PBC_SET_ID_LEN + 1];
+
+    /* The components may lie in several partitions: a name means the same in all. */
     if (pbc_resolve_floats(&submit.request.bundles) &&
         pbc_request_look_again(&submit.request, "", err) < 0)
         return -1;
@@ -132,7 +136,11 @@ int pbc_submit_options(int argc, char *const argv[])
         return refuse(&err);
     }
     submit.active = any;
-    return same_for_all(&err) < 0 ? refuse(&err) : 0;
+    if (same_for_all(&err) < 0)
+        return refuse(&err);
+    if (any && submit.calls > 1 && pbc_slurm_context() == PBC_CTX_SRUN && name_the_set(&err) < 0)
+        return refuse(&err);
+    return 0;
 }
 
 int pbc_submit_stage(struct spank_handle *sp)
