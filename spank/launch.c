@@ -266,44 +266,26 @@ static int again(const struct pbc_output *out, struct pbc_error *err)
     return 1;
 }
 
-/* One step. 0 staged, 1 worth another try, -1 failed; err says why in the latter two. */
-static int attempt_step(const struct pbc_launch *l, const struct pbc_meeting *m, char **env,
-                        unsigned attempt, unsigned seconds, struct pbc_error *err)
+/* What has become of the step: 0 staged, 1 worth another try, -1 failed; err says why in the latter
+ * two. `end` is who ended it, `status` that of its srun. */
+static int judge_step(const struct pbc_launch *l, struct pbc_output *out, enum pbc_child_end end,
+                      int status, struct pbc_error *err)
 {
-    struct pbc_output out;
-    struct pbc_child child = {.envp = env,
-                              .seconds = seconds,
-                              .catch_signals = l->in_client,
-                              .output = &out,
-                              .await = holds(l, m) ? l->count : 0};
-    enum pbc_child_end end = PBC_CHILD_EXITED;
-    int status = 0;
-    char **argv;
-    int rc, said, signo;
-
-    pbc_output_init(&out, STDERR_FILENO, l->verbose);
-    argv = pbc_launch_argv(l, m, pauses[attempt], l->verbose >= (out.tty ? 1 : 2));
-    if (argv == NULL)
-        return pbc_fail(err, PBC_EXIT_FAILED, "no memory");
-    child.argv = argv;
-    rc = pbc_child_run(&child, &end, &status, err);
-    pbc_words_free(argv);
-    if (rc < 0)
-        return -1;
+    int said, signo;
 
     if (end == PBC_CHILD_INTERRUPTED)
         return pbc_fail(err, PBC_EXIT_FAILED, "staging was interrupted");
     if (end == PBC_CHILD_EXITED && WIFEXITED(status) && WEXITSTATUS(status) == 0)
         return 0;
-    if ((out.again || out.unlaunched) && !out.unstarted)
-        return again(&out, err);
-    if (out.error[0] != '\0')
-        return pbc_fail(err, code_of(status), "%s", out.error);
-    if (end == PBC_CHILD_EXITED && code_of(status) == PBC_EXIT_AGAIN && !out.unstarted)
-        return again(&out, err);
+    if ((out->again || out->unlaunched) && !out->unstarted)
+        return again(out, err);
+    if (out->error[0] != '\0')
+        return pbc_fail(err, code_of(status), "%s", out->error);
+    if (end == PBC_CHILD_EXITED && code_of(status) == PBC_EXIT_AGAIN && !out->unstarted)
+        return again(out, err);
 
-    said = out.noise_len > 0 || l->verbose >= PBC_OUTPUT_ALL;
-    pbc_output_noise(&out);
+    said = out->noise_len > 0 || l->verbose >= PBC_OUTPUT_ALL;
+    pbc_output_noise(out);
     if (end == PBC_CHILD_TIMEOUT)
         return pbc_fail(err, PBC_EXIT_PEER,
                         "staging did not end within %u seconds (timeout= of the site) and was "
@@ -321,6 +303,31 @@ static int attempt_step(const struct pbc_launch *l, const struct pbc_meeting *m,
     return pbc_fail(err, code_of(status), "the staging step on %s failed%s (%s ended with %d)",
                     l->nodes, said ? "; what it said stands above" : " and said nothing",
                     l->site->srun, WEXITSTATUS(status));
+}
+
+/* One step, with the result of judge_step; -1 also if it cannot be started. */
+static int attempt_step(const struct pbc_launch *l, const struct pbc_meeting *m, char **env,
+                        unsigned attempt, unsigned seconds, struct pbc_error *err)
+{
+    struct pbc_output out;
+    struct pbc_child child = {.envp = env,
+                              .seconds = seconds,
+                              .catch_signals = l->in_client,
+                              .output = &out,
+                              .await = holds(l, m) ? l->count : 0};
+    enum pbc_child_end end = PBC_CHILD_EXITED;
+    int status = 0;
+    char **argv;
+    int rc;
+
+    pbc_output_init(&out, STDERR_FILENO, l->verbose);
+    argv = pbc_launch_argv(l, m, pauses[attempt], l->verbose >= (out.tty ? 1 : 2));
+    if (argv == NULL)
+        return pbc_fail(err, PBC_EXIT_FAILED, "no memory");
+    child.argv = argv;
+    rc = pbc_child_run(&child, &end, &status, err);
+    pbc_words_free(argv);
+    return rc < 0 ? -1 : judge_step(l, &out, end, status, err);
 }
 
 /* No try was enough; err has the last one's reason. */

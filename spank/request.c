@@ -66,21 +66,22 @@ static int remember(const struct pbc_request *r, char *const text[PBC_PARTS],
     return 0;
 }
 
-/* The element of a list that a directory is, malloced: `text` is what the user wrote, or, from the
- * job, the element itself. */
+/* A directory as an element of the list, malloced. `ask` has what the user wrote, or, from the job,
+ * the element itself. */
 static char *element(enum pbc_part part, const struct pbc_ask *ask, struct pbc_error *err)
 {
     const char *base = getenv("PYTHONUSERBASE"), *home = getenv("HOME");
     char *word = NULL;
     int rc;
 
+    if (!ask->from_job && strchr(ask->text, ',') != NULL) {
+        pbc_fail(err, PBC_EXIT_REFUSED,
+                 "directory %s has a comma in its path, which separates bundles: rename it",
+                 ask->text);
+        return NULL;
+    }
     if (ask->from_job)
         rc = (word = strdup(ask->text)) == NULL ? -1 : 0;
-    else if (strchr(ask->text, ',') != NULL)
-        return pbc_fail(err, PBC_EXIT_REFUSED,
-                        "directory %s has a comma in its path, which separates bundles: rename it",
-                        ask->text),
-               NULL;
     else if (part == PBC_PART_MIRROR)
         rc = asprintf(&word, PBC_MIRROR "%s", ask->text);
     else if (strcmp(ask->text, PBC_USERBASE_DEFAULT) != 0)
@@ -96,7 +97,8 @@ static char *element(enum pbc_part part, const struct pbc_ask *ask, struct pbc_e
     return word;
 }
 
-/* Resolve and look at the whole list, in which the first `count` are the user's. */
+/* Resolve and look at the whole list. Its first `count` elements are those of the list of bundles;
+ * directories come after them. */
 static int look(struct pbc_request *r, const char *list, size_t count, int from_job,
                 struct pbc_error *err)
 {
@@ -129,6 +131,24 @@ static size_t elements(const char *list)
     return n;
 }
 
+/* Of one part that is asked for: its elements as text, what the user wrote for it, both malloced,
+ * and the number of elements. */
+static int take_part(const struct pbc_request *r, enum pbc_part part, char **text, char **asked,
+                     size_t *count, struct pbc_error *err)
+{
+    const struct pbc_ask *ask = &r->ask[part];
+
+    *asked = strdup(ask->asked);
+    *text = part == PBC_PART_LIST ? strdup(ask->text) : NULL;
+    if (*asked == NULL || (part == PBC_PART_LIST && *text == NULL))
+        return pbc_fail(err, PBC_EXIT_FAILED, "no memory");
+    if (part != PBC_PART_LIST && (*text = element(part, ask, err)) == NULL)
+        return -1;
+    *count = part == PBC_PART_LIST ? elements(*text) : 1;
+    return 0;
+}
+
+/* From what is asked for to r->bundles, looked at, and to what the environment keeps. */
 static int prepare(struct pbc_request *r, const char *profile, struct pbc_error *err)
 {
     char *text[PBC_PARTS] = {NULL}, *asked[PBC_PARTS] = {NULL};
@@ -137,16 +157,8 @@ static int prepare(struct pbc_request *r, const char *profile, struct pbc_error 
     int rc = 0, failed = 0;
 
     for (int i = 0; i < PBC_PARTS && rc == 0; i++) {
-        if (r->ask[i].text == NULL)
-            continue;
-        text[i] = i == PBC_PART_LIST ? strdup(r->ask[i].text)
-                                     : element((enum pbc_part)i, &r->ask[i], err);
-        asked[i] = strdup(r->ask[i].asked);
-        if (text[i] == NULL || asked[i] == NULL) {
-            rc = i == PBC_PART_LIST ? pbc_fail(err, PBC_EXIT_FAILED, "no memory") : -1;
-            break;
-        }
-        count[i] = i == PBC_PART_LIST ? elements(text[i]) : 1;
+        if (r->ask[i].text != NULL)
+            rc = take_part(r, (enum pbc_part)i, &text[i], &asked[i], &count[i], err);
     }
     if (rc == 0) {
         whole = pbc_join_lists(text[PBC_PART_LIST], text[PBC_PART_USERBASE], text[PBC_PART_MIRROR],
@@ -156,6 +168,7 @@ static int prepare(struct pbc_request *r, const char *profile, struct pbc_error 
                     : look(r, whole != NULL ? whole : "", count[PBC_PART_LIST],
                            r->ask[PBC_PART_LIST].from_job, err);
     }
+    /* The same parts again, as they were resolved. */
     for (int i = 0; i < PBC_PARTS && rc == 0; i++) {
         free(text[i]);
         text[i] = pbc_bundles_format(&r->bundles, from, count[i], err);

@@ -16,7 +16,7 @@
 #define SIZES_MS    1000
 #define SIZES_GUESS (256u << 20)
 
-static void note(struct pbc_run *r, const struct pbc_error *err)
+static void fail_here(struct pbc_run *r, const struct pbc_error *err)
 {
     pbc_run_fail(r, r->conf->node, err);
 }
@@ -200,7 +200,8 @@ void pbc_run_tell_user(struct pbc_run *r)
             r->error.code == PBC_EXIT_AGAIN ? "again" : "error", r->failed_node, r->error.text);
 }
 
-/* What can fail on one node alone. The others wait for it in the exchange, and hear of it after. */
+/* What can fail on one node alone. A node that fails here takes part in the exchange all the same,
+ * for the others wait for it there, and tells them afterwards. */
 static void prepare(struct pbc_run *r)
 {
     const struct pbc_run_conf *conf = r->conf;
@@ -208,17 +209,17 @@ static void prepare(struct pbc_run *r)
 
     r->signals = open_signals(&err);
     if (r->signals < 0 || pbc_place_open(&r->place, conf->store, conf->job, &err) != 0)
-        note(r, &err);
+        fail_here(r, &err);
     if (r->rank == 0) {
         randombytes_buf(r->key, sizeof(r->key));
         r->source =
             pbc_source_start(conf->bundles, r->chunks, r->key, r->size == 1, conf->pack, &err);
         if (r->source == NULL)
-            note(r, &err);
+            fail_here(r, &err);
     }
     if (r->size > 1 && (pbc_net_choose(conf->address, conf->node, &r->mine, &err) != 0 ||
                         (r->listener = pbc_net_listen(&r->mine, 64, &err)) < 0))
-        note(r, &err);
+        fail_here(r, &err);
 }
 
 static void hang_up(struct pbc_run *r)
@@ -242,8 +243,8 @@ static void begin_transport(struct pbc_run *r)
         r->coord->carry(r->coord, r->stream, r->conf->stall);
 }
 
-/* 1 once nothing of it is in use. The others wait for our connections to close before they come to
- * its end. */
+/* 1 once the transport is no longer in use. Our connections are closed first: the others wait for
+ * that before they end theirs. */
 static int end_transport(struct pbc_run *r)
 {
     if (r->stream == NULL)
@@ -302,7 +303,7 @@ enum pbc_exit pbc_run(const struct pbc_run_conf *conf, struct pbc_coord *coord)
     prepare(r);
     if (meet(r, &err) != 0) {
         r->failed = 0; /* without the others, only this matters */
-        note(r, &err);
+        fail_here(r, &err);
     } else {
         if (r->carried)
             begin_transport(r);

@@ -126,7 +126,7 @@ static int from_above(struct pbc_run *r, struct pbc_peer *p, struct pbc_chunk *c
     case PBC_FRAME_DONE:
         return pbc_run_take(r, l, c, err);
     case PBC_FRAME_COMMIT:
-        if (r->checked ? !(r->has_set || r->told_ready) : 1)
+        if (!r->checked || !(r->has_set || r->told_ready))
             rc = pbc_protocol("COMMIT before READY", err);
         r->phase = PBC_PHASE_COMMIT;
         break;

@@ -15,9 +15,20 @@
 #define TIMEOUT_MS 5000 /* how much later than the root the others give up */
 #define REPORT_MS  1000
 #define HELLO_MS   5000 /* how long a stranger may take to prove himself */
-#define FIXED_FDS  7
 
 /* --- polling ------------------------------------------------------------------------------- */
+
+/* What is polled first, in this order; connections follow. */
+enum {
+    FD_SIGNALS,
+    FD_LISTENER,
+    FD_CHUNKS,
+    FD_UNPACK,
+    FD_SOURCE,
+    FD_STREAM,
+    FD_CHUNKS_TWO, /* of the second tree */
+    FIXED_FDS
+};
 
 struct polled {
     struct pollfd *fds;
@@ -54,6 +65,7 @@ static int gather(struct pbc_run *r, struct polled *p)
     }
     p->count = 0;
     p->feds = r->feds;
+    /* As in the enumeration above. */
     want(p, r->signals, POLLIN);
     want(p, r->listener, POLLIN);
     want(p, pbc_pool_fd(r->chunks), POLLIN);
@@ -361,14 +373,14 @@ void pbc_run_loop(struct pbc_run *r)
             break;
         }
         now = pbc_now_ms();
-        if (p.fds[0].revents != 0)
+        if (p.fds[FD_SIGNALS].revents != 0)
             serve_signals(r);
-        if (p.fds[1].revents != 0)
+        if (p.fds[FD_LISTENER].revents != 0)
             pbc_accept(r, now);
-        if (p.fds[2].revents != 0)
-            drain(p.fds[2].fd);
-        if (p.fds[6].revents != 0)
-            drain(p.fds[6].fd);
+        if (p.fds[FD_CHUNKS].revents != 0)
+            drain(p.fds[FD_CHUNKS].fd);
+        if (p.fds[FD_CHUNKS_TWO].revents != 0)
+            drain(p.fds[FD_CHUNKS_TWO].fd);
         serve_threads(r);
         serve(r, &p, now);
         pbc_run_advance(r);

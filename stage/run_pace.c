@@ -1,9 +1,9 @@
-/* Who is slow of those that a node sends to. */
+/* Which of those that a node sends to are slow. */
 #include "run_state.h"
 
-/* Slow is who has LAG_BYTES queued, and LAG_TIMES in a row, LAG_MS apart, has taken less than
- * 1/LAG_RATIO of what others would. Whoever goes round a node that takes half has nothing of it:
- * two then share the link that one had. */
+/* A taker is slow if it has LAG_BYTES queued and has taken less than 1/LAG_RATIO of what others
+ * would, at LAG_TIMES looks in a row, LAG_MS apart. To go round one that takes half as much would
+ * gain nothing: two would then share the link that one had. */
 #ifndef LAG_BYTES
 #define LAG_BYTES (2u << 20)
 #define LAG_MS    100

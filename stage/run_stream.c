@@ -45,9 +45,10 @@ static int in_order(struct pbc_run *r, const struct pbc_chunk *c, struct pbc_err
     }
 }
 
-/* Is this what the root has sent? If not the connection is as good as before, and tells of it. A
- * node that has the set makes nothing of the bytes: those below it look at them. */
-static int check_proof(struct pbc_run *r, struct pbc_lane *l, const struct pbc_chunk *c)
+/* Is this what the root has sent? If not the run fails; the connection that brought it is still
+ * good, and tells the others. A node that has the set does not use the bytes: those below it check
+ * them. */
+static void check_proof(struct pbc_run *r, struct pbc_lane *l, const struct pbc_chunk *c)
 {
     struct pbc_msg_end end;
     struct pbc_error err;
@@ -55,7 +56,7 @@ static int check_proof(struct pbc_run *r, struct pbc_lane *l, const struct pbc_c
     int rc;
 
     if (r->has_set)
-        return 0;
+        return;
     if (c->frame.type == PBC_FRAME_DATA) {
         rc = pbc_tag_check(r->tag_key, &c->frame, c->data, &err);
     } else {
@@ -67,13 +68,12 @@ static int check_proof(struct pbc_run *r, struct pbc_lane *l, const struct pbc_c
                           (unsigned long long)end.bytes);
     }
     if (rc == 0)
-        return 0;
+        return;
     pbc_fail(&why, PBC_EXIT_PEER,
              "%s; it came by %s: is the memory or the network of one of the two at fault? leave "
              "them out",
              err.text, r->stream != NULL ? "MPI" : pbc_feed_from(r, l)->node);
     pbc_run_fail(r, r->conf->node, &why);
-    return -1;
 }
 
 /* The next frame of the stream, which has come by this lane: 0, also if the run has failed for it;
@@ -88,7 +88,7 @@ static int take_next(struct pbc_run *r, struct pbc_lane *l, const struct pbc_chu
         if (pbc_run_unpack(r, err) != 0)
             pbc_run_fail(r, r->conf->node, err);
     } else if (c->frame.type == PBC_FRAME_END) {
-        (void)check_proof(r, l, c);
+        check_proof(r, l, c);
     }
     return 0;
 }
@@ -152,7 +152,7 @@ static int has_room(const struct pbc_run *r, struct pbc_lane *l, const struct pb
 
 int pbc_run_take(struct pbc_run *r, struct pbc_lane *l, struct pbc_chunk *c, struct pbc_error *err)
 {
-    int rc = 0;
+    int rc;
 
     if (has_room(r, l, c, err) != 0) {
         pbc_chunk_unref(c);
@@ -161,9 +161,9 @@ int pbc_run_take(struct pbc_run *r, struct pbc_lane *l, struct pbc_chunk *c, str
     l->seq++;
     if (c->frame.type == PBC_FRAME_DATA) {
         l->bytes += c->frame.length;
-        rc = check_proof(r, l, c);
+        check_proof(r, l, c);
     }
-    if (rc == 0 && pbc_fifo_push(&l->early, pbc_chunk_ref(c)) != 0)
+    if (!r->failed && pbc_fifo_push(&l->early, pbc_chunk_ref(c)) != 0)
         pbc_run_no_memory(r);
     rc = take_early(r, l, err);
     if (rc == 0 && !r->failed)
