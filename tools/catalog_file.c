@@ -86,10 +86,9 @@ int pbc_catalog_replace(const char *path, const char *old, const char *text, str
     }
     fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0 && errno == EEXIST) {
-        pbc_fail(
-            err, PBC_EXIT_FAILED,
-            "%s exists: another 'pbcast catalog' is at work, or was killed; remove it then",
-            temporary);
+        pbc_fail(err, PBC_EXIT_FAILED,
+                 "%s exists: another 'pbcast catalog' is at work, or was killed; remove it then",
+                 temporary);
     } else if (fd < 0) {
         pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot make %s", temporary);
     } else {
