@@ -281,6 +281,22 @@ test_unknown_site_key() {
     expect_rc 1 && expect_out "colour" && idle
 }
 
+test_wrong_key_on_nodes_stops_batch_scripts_with_bundles_only() {
+    local log=$USER_HOME/key-$RANDOM with without
+    bundle
+    script 'echo the script has run'
+    without=$(as_user sbatch --parsable --hold -o "$log.without" "$script")
+    with=$(as_user sbatch --parsable --hold -o "$log.with" --pbcast-bundle="$bundle" "$script")
+    plugstack colour=red
+    as_user scontrol release "$without" "$with"
+    idle
+    plugstack
+    out=$(cat "$SHARED${log#/shared}.with")
+    expect_out 'unknown key "colour"' && expect_no "the script has run" || return
+    out=$(cat "$SHARED${log#/shared}.without")
+    expect_out "the script has run" && expect_no colour
+}
+
 test_forged_set() {
     capture env SLURM_PBCAST_SET=../../etc salloc -Q -N1 srun hostname
     expect_rc 0 && expect_no pbcast || return
