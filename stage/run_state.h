@@ -157,44 +157,48 @@ struct pbc_run {
     uint64_t bytes;     /* of archives, that came by here */
 };
 
-/* The run fails, because of `err` on `node`. Only the first time counts. */
+/* Let the run fail, because of `err` on `node`. Only the first failure counts. */
 void pbc_run_fail(struct pbc_run *r, const char *node, const struct pbc_error *err);
 
-/* The same here, for want of memory. */
+/* The same, because this node has no memory. */
 void pbc_run_no_memory(struct pbc_run *r);
 
-/* What a neighbour has sent must not come here and now: -1 with err. */
+/* A neighbour has sent `what`, which must not come here and now: fills err, returns -1. */
 int pbc_protocol(const char *what, struct pbc_error *err);
 
 /* Tell all children: CHECK or COMMIT. Takes over the reference. */
 void pbc_run_tell(struct pbc_run *r, struct pbc_chunk *c);
 
-/* A frame of the stream has come by a lane: is it the root's, is it in order, and on with it. Takes
- * over the reference. 0, also if the run has failed for it; -1 with err if it must not come. */
+/* Take a frame of the stream that has come by a lane: check that it is the root's and in order,
+ * pass it on, and unpack it. Takes over the reference. 0, also if the run has failed because of it;
+ * -1 with err if the frame must not come now. */
 int pbc_run_take(struct pbc_run *r, struct pbc_lane *l, struct pbc_chunk *c, struct pbc_error *err);
 
 /* Root: the next frame of the stream, from its reader. Takes over the reference. */
 void pbc_run_from_source(struct pbc_run *r, struct pbc_chunk *c);
 
-/* Another: the next frame, by another transport than the tree. Takes over the reference. */
+/* Any other node: the next frame, from a transport other than the tree. Takes over the reference.
+ */
 void pbc_run_from_transport(struct pbc_run *r, struct pbc_chunk *c);
 
-/* pbc_conn_handler: a frame has come. */
+/* The handler that pbc_conn_io calls for each frame that has come. */
 int pbc_run_frame(void *run, struct pbc_conn *conn, struct pbc_chunk *chunk, struct pbc_error *err);
 
-/* Look whether this node has the set of r->check, or those that it extends. */
+/* Find out whether this node has the set of r->check, or one that it extends: fills r->has_set and
+ * r->bases. */
 void pbc_run_look(struct pbc_run *r);
 
 /* --- the stream from node to node: to whom (run_lanes.c) --- */
 
-/* As many lanes as the shape has; those who get the second one from here are still to come. */
+/* Set up as many lanes as the shape has. Nodes that are to get the second one from here connect
+ * later. */
 int pbc_lanes_begin(struct pbc_run *r, struct pbc_error *err);
 
-/* Those that get, or may come to get, a lane from here: children, then the others. */
+/* All peers that get a lane from here, or may come to: first the children, then the others. */
 uint32_t pbc_takers(const struct pbc_run *r);
 struct pbc_peer *pbc_taker(struct pbc_run *r, uint32_t i);
 
-/* It does now. */
+/* 1 if it gets its lane from here now. */
 int pbc_taker_gets(const struct pbc_peer *p);
 
 /* The i-th taker if it gets this lane now, or NULL. */
@@ -203,17 +207,18 @@ struct pbc_peer *pbc_lane_taker(struct pbc_run *r, const struct pbc_lane *l, uin
 /* 1 while somebody is still to come for the lane: what is passed on is kept as well. */
 int pbc_lane_keeps(const struct pbc_lane *l);
 
-/* Nobody is, perhaps: then let go of what was kept. */
+/* Let go of what was kept, if nobody is to come any more. */
 void pbc_lane_let_go(struct pbc_lane *l);
 
-/* Rank `above` is on the way of the lane from the root to `rank`. */
+/* 1 if rank `above` is on the lane's way from the root to `rank`. */
 int pbc_lane_is_above(const struct pbc_run *r, const struct pbc_lane *l, uint32_t above,
                       uint32_t rank);
 
 /* Pass a frame of the stream, BEGIN to DONE, on to all that get the lane. Borrows it. */
 void pbc_lane_pass(struct pbc_run *r, struct pbc_lane *l, struct pbc_chunk *c);
 
-/* A proven stranger may be one who is to come: 1 if so, the connection is then taken over. */
+/* 1 if the stranger, who has proved that he knows the key, is one that a lane waits for: the
+ * connection is then taken over. */
 int pbc_lane_admit(struct pbc_run *r, struct pbc_conn *c);
 
 /* Where the run is lost, or with two trees a lane: make nothing more of the stream, and let go of
@@ -221,7 +226,8 @@ int pbc_lane_admit(struct pbc_run *r, struct pbc_conn *c);
  * below this node see their connections close, and do the same; the others hear what it is. */
 void pbc_lanes_drop(struct pbc_run *r);
 
-/* CLAIM has come from one of those: 0, or -1 with err if that is an error of the protocol. */
+/* CLAIM has come from a node that is to get a lane from here: 0, or -1 with err if that is an error
+ * of the protocol. */
 int pbc_lane_claim(struct pbc_run *r, struct pbc_peer *p, const struct pbc_chunk *c,
                    struct pbc_error *err);
 
@@ -241,42 +247,43 @@ void pbc_feed_go_round(struct pbc_run *r, struct pbc_peer *p);
 int pbc_feed_frame(struct pbc_run *r, struct pbc_peer *p, const struct pbc_chunk *c,
                    struct pbc_error *err);
 
-/* A connection to a node that is fed, or to the one that feeds this one, is of no more use. */
+/* The connection to a node that gets a lane from here, or to the one that sends it, has failed. */
 void pbc_feed_lost(struct pbc_run *r, struct pbc_peer *p, const struct pbc_error *why);
 
-/* The lane has failed here: the run has too, unless the verdict comes down the tree first. */
+/* The lane does not reach this node any more: the run fails, unless the verdict comes down the tree
+ * first. */
 void pbc_feed_missing(struct pbc_run *r, struct pbc_lane *l, const struct pbc_error *why);
 
-/* The transport that is not the tree has failed. */
+/* A transport other than the tree has failed. */
 void pbc_feed_broke(struct pbc_run *r, const struct pbc_error *why);
 
-/* Do what waits for its time. */
+/* Do what has become due at `now`. */
 void pbc_feed_look(struct pbc_run *r, uint64_t now);
 
-/* Look who is slow. */
+/* Measure the takers, and go round those that are slow. */
 void pbc_pace_look(struct pbc_run *r, uint64_t now);
 
 void pbc_feed_release(struct pbc_run *r);
 
-/* A connection is of no more use: what that means for the run. */
+/* The connection to a child or to the parent has failed: dial again, or let the run fail. */
 void pbc_lost_child(struct pbc_run *r, struct pbc_peer *p, const struct pbc_error *why);
 void pbc_lost_parent(struct pbc_run *r, const struct pbc_error *why);
 
-/* Take in some of those who connect, as strangers; one has proved that he knows the key; one is not
- * ours. */
+/* Accept some of those who connect, as strangers; take over one that has proved to know the key;
+ * close one that is not ours. */
 void pbc_accept(struct pbc_run *r, uint64_t now);
 void pbc_admit(struct pbc_run *r, unsigned slot);
 void pbc_refuse(struct pbc_run *r, unsigned slot);
 
-/* The peer is the node of that rank, which listens there; and connect to it. */
+/* Note that the peer is the node of that rank, which listens at `at`; and connect to it. */
 void pbc_peer_at(struct pbc_peer *p, uint32_t rank, const struct pbc_msg_move *at);
 int pbc_peer_dial(struct pbc_run *r, struct pbc_peer *p, struct pbc_error *err);
 
 /* Close the connection; the peer is gone. */
 void pbc_peer_gone(struct pbc_peer *p);
 
-/* 1 if the connection, which this node has dialled and which is closed now, is to be tried again.
- */
+/* A connection that this node has dialled has failed. If there is to be another try: close it, set
+ * the time for that, and return 1; else return 0. */
 int pbc_peer_redials(struct pbc_peer *p);
 
 /* Bytes of memory that the agent may come to need for itself in this run, as far as they matter. */
