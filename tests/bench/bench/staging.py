@@ -22,9 +22,10 @@ ALL = ["pbcast frames", "pbcast zst", "pbcast gz", "plugin frames", "sbcast+tar 
        "sbcast+pigz gz", "sbcast+tar zst", "paper gz", "paper zst", "shared"]
 SOME = ["pbcast frames", "pbcast gz", "sbcast+tar gz", "paper gz", "shared"]
 # (rate, nodes, cases, rounds): in this order, as long as there is time
-POINTS = [("off", 8, ALL, 3), ("400mbit", 8, SOME, 1), ("off", 1, ALL, 1), ("off", 2, SOME, 1),
-          ("off", 4, SOME, 1), ("400mbit", 2, SOME, 1), ("off", 16, SOME, 1), ("off", 48, SOME, 1),
-          ("400mbit", 16, SOME, 1), ("off", 32, SOME, 1), ("400mbit", 48, SOME, 1)]
+POINTS = [("off", 8, ALL, 3), ("400mbit", 8, SOME, 1), ("off", 1, ALL, 1), ("off", 2, ALL, 1),
+          ("off", 4, ALL, 1), ("400mbit", 2, SOME, 1), ("off", 16, ALL, 1), ("off", 48, SOME, 1),
+          ("400mbit", 16, SOME, 1), ("off", 32, SOME, 1), ("400mbit", 4, SOME, 1),
+          ("400mbit", 48, SOME, 1), ("400mbit", 1, SOME, 1), ("400mbit", 32, SOME, 1)]
 QUICK = [("off", 2, ALL, 1), ("400mbit", 2, SOME, 1)]
 PARTS = ["broadcast", "unpack", "step", "application"]
 LABELS = {"pbcast": "`pbcast-stage`", "plugin": "`srun --pbcast-bundle`",
