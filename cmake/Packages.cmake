@@ -51,6 +51,10 @@ if(deb_slurm)
     string(APPEND CPACK_DEBIAN_PLUGIN_PACKAGE_DEPENDS
            ", ${deb_slurm} (>= ${from}), ${deb_slurm} (<< ${to})")
 endif()
+if(deb_slurm STREQUAL "slurm-wlm-basic-plugins")
+    # Debian's mpi_pmix opens libpmix.so, which is in no other package.
+    set(CPACK_DEBIAN_PLUGIN_PACKAGE_RECOMMENDS libpmix-dev)
+endif()
 set(CPACK_DEBIAN_PLUGIN_PACKAGE_PROVIDES pbcast-slurm)
 set(CPACK_DEBIAN_PLUGIN_PACKAGE_CONFLICTS pbcast-slurm)
 set(CPACK_DEBIAN_PLUGIN_PACKAGE_REPLACES pbcast-slurm)

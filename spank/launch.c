@@ -262,14 +262,18 @@ static int signal_of(int status)
 
 static int again(const struct pbc_output *out, struct pbc_error *err)
 {
-    pbc_fail(err, PBC_EXIT_AGAIN, "%s", out->why[0] != '\0' ? out->why : "no reason given");
+    if (out->unreached[0] != '\0') /* and why the others did not meet */
+        pbc_fail(err, PBC_EXIT_AGAIN, "Slurm could not launch the step on node %s", out->unreached);
+    else
+        pbc_fail(err, PBC_EXIT_AGAIN, "%s", out->why[0] != '\0' ? out->why : "no reason given");
     return 1;
 }
 
 /* What has become of the step: 0 staged, 1 worth another try, -1 failed; err says why in the latter
  * two. `end` is who ended it, `status` that of its srun. */
-static int judge_step(const struct pbc_launch *l, struct pbc_output *out, enum pbc_child_end end,
-                      int status, struct pbc_error *err)
+static int judge_step(const struct pbc_launch *l, const struct pbc_meeting *m,
+                      struct pbc_output *out, enum pbc_child_end end, int status,
+                      struct pbc_error *err)
 {
     int said, signo;
 
@@ -294,6 +298,20 @@ static int judge_step(const struct pbc_launch *l, struct pbc_output *out, enum p
     if (end == PBC_CHILD_AGAIN) /* an agent cannot run: another try would end the same */
         return pbc_fail(err, PBC_EXIT_FAILED,
                         "the staging step on %s failed; what it said stands above", l->nodes);
+    if (out->no_mpi)
+        return pbc_fail(
+            err, PBC_EXIT_FAILED,
+            "srun cannot load Slurm's plugin for --mpi=%s here, as stands above; \"srun "
+            "--mpi=%s true\" fails in the same way. Tell the administrator%s",
+            m->mpi, m->mpi,
+            pbc_mpi_is_pmix(m->mpi)
+                ? ": PMIx's libpmix.so is missing, as a rule (on Debian: libpmix-dev)"
+                : "");
+    if (out->unreached[0] != '\0') /* and srun's exit status is no signal's */
+        return pbc_fail(err, PBC_EXIT_FAILED,
+                        "Slurm could not launch the staging step on node %s; its slurmd's log says "
+                        "more",
+                        out->unreached);
     signo = signal_of(status);
     if (signo > 0)
         return pbc_fail(err, PBC_EXIT_FAILED,
@@ -327,7 +345,7 @@ static int attempt_step(const struct pbc_launch *l, const struct pbc_meeting *m,
     child.argv = argv;
     rc = pbc_child_run(&child, &end, &status, err);
     pbc_words_free(argv);
-    return rc < 0 ? -1 : judge_step(l, &out, end, status, err);
+    return rc < 0 ? -1 : judge_step(l, m, &out, end, status, err);
 }
 
 /* No try was enough; err has the last one's reason. */

@@ -145,6 +145,9 @@ static void take_line(struct pbc_output *o)
     } else {
         o->unstarted |= pbc_line_unstarted(o->line);
         o->lost |= pbc_line_lost(o->line);
+        o->no_mpi |= pbc_line_no_mpi(o->line);
+        if (o->unreached[0] == '\0' && (text = pbc_line_unreached(o->line)) != NULL)
+            snprintf(o->unreached, sizeof(o->unreached), "%.*s", PBC_ERROR_MAX - 1, text);
         if (is_unlaunched(o->line)) {
             o->unlaunched = 1;
             if (o->why[0] == '\0')

@@ -36,9 +36,12 @@ struct pbc_output {
     char why[PBC_ERROR_MAX]; /* text of the last line that asked for another try; "" = none */
     uint32_t here;           /* agents that have started, and wait for the others */
     int unlaunched; /* slurmstepd could not start the step on some node, for a reason of its own */
-    int unstarted;  /* some agent cannot run on its node: the others would wait for ever */
-    int lost;       /* srun says that an agent has ended, and not well */
-    int ending;     /* we are ending the step: what agents say now is not the cause */
+    char unreached[PBC_ERROR_MAX]; /* the first node that srun could not send the step to, and its
+                                      reason: "n7: ..."; "" = none */
+    int no_mpi;                    /* srun does not know, or cannot load, the plugin of --mpi */
+    int unstarted; /* some agent cannot run on its node: the others would wait for ever */
+    int lost;      /* srun says that an agent has ended, and not well */
+    int ending;    /* we are ending the step: what agents say now is not the cause */
     char noise[PBC_NOISE_MAX];
     size_t noise_len;
     size_t noise_lost; /* lines beyond the bound */

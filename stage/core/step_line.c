@@ -29,3 +29,18 @@ bool pbc_line_lost(const char *line)
         return false;
     return strncmp(mark + strspn(mark, "0123456789,-"), ": ", 2) == 0;
 }
+
+const char *pbc_line_unreached(const char *line)
+{
+    static const char begin[] = "srun: error: Task launch for ", on[] = " failed on node ";
+    const char *node;
+
+    if (strncmp(line, begin, strlen(begin)) != 0 || (node = strstr(line, on)) == NULL)
+        return NULL;
+    return node + strlen(on);
+}
+
+bool pbc_line_no_mpi(const char *line)
+{
+    return strncmp(line, "srun: ", 6) == 0 && strstr(line, "Invalid MPI type") != NULL;
+}

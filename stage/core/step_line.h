@@ -13,4 +13,11 @@ bool pbc_line_unstarted(const char *line);
 /* "srun: error: n7: task 2: Killed": a task has ended, and not well. */
 bool pbc_line_lost(const char *line);
 
+/* "srun: error: Task launch for StepId=7.1 failed on node n7: Socket timed out ...": a node that
+ * the step has not reached. "n7: Socket timed out ..." within `line`; NULL for any other line. */
+const char *pbc_line_unreached(const char *line);
+
+/* "srun: error: Invalid MPI type 'pmix', ...": srun has no such plugin, or cannot load it. */
+bool pbc_line_no_mpi(const char *line);
+
 #endif

@@ -285,6 +285,15 @@ test_an_agent_that_is_missing_on_one_node() {
     expect_failure && expect_no_line ran && expect_out "execve()" && ((SECONDS < 40)) && nothing_left
 }
 
+test_a_pmix_plugin_that_slurm_has_not_is_told_as_such() {
+    simple_bundle strange
+    plugstack mpi=pmix_v3
+    capture srun -N4 --pbcast-bundle="$bundle" echo ran
+    plugstack
+    expect_failure && expect_no_line ran && expect_count 1 "error: pbcast: " &&
+        expect_out "cannot load Slurm's plugin for --mpi=pmix_v3" && nothing_left
+}
+
 test_pbcast_stage_does_not_wait_for_an_agent_that_is_missing() {
     simple_bundle missing
     cluster exec n3 mount --bind /dev/null "$PREFIX/bin/pbcast-stage"

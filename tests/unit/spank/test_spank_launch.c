@@ -496,6 +496,43 @@ static void a_step_that_slurm_could_not_start_is_tried_again(void **state)
     assert_error(&err, PBC_EXIT_AGAIN, "3 times", "task 3 launch failed");
 }
 
+static void a_node_that_the_step_does_not_reach_is_named(void **state)
+{
+    struct pbc_error err;
+
+    srun_is(
+        state, /* 140 is Slurm's error 5004, and no signal */
+        "echo 'srun: error: Task launch for StepId=4711.1 failed on node n7: Socket timed out on "
+        "send/recv operation' >&2\n"
+        "echo 'srun: error: Task launch for StepId=4711.1 failed on node n1: Other' >&2\n"
+        "echo 'srun: error: Application launch failed: Socket timed out' >&2; exit 140");
+    assert_int_equal(run(state, &err), -1);
+    assert_error(&err, PBC_EXIT_FAILED,
+                 "could not launch the staging step on node n7: Socket timed");
+    assert_null(strstr(err.text, "signal"));
+
+    srun_is(
+        state, /* others miss it */
+        "echo 'srun: error: Task launch for StepId=4711.1 failed on node n7: Socket timed out' >&2"
+        "\necho 'pbcast: again: node n1: not met' >&2; exit 6");
+    assert_int_equal(run(state, &err), -1);
+    assert_error(&err, PBC_EXIT_AGAIN, "3 times", "could not launch the step on node n7: Socket");
+}
+
+static void an_mpi_plugin_that_srun_cannot_load_is_said_to_be_one(void **state)
+{
+    struct pbc_error err;
+
+    srun_is(state,
+            "echo 'srun: error: Invalid MPI type, --mpi=list for acceptable types' >&2; exit 1");
+    assert_int_equal(run(state, &err), -1);
+    assert_error(&err, PBC_EXIT_FAILED, "srun --mpi=pmix true", "libpmix.so is missing");
+    strcpy(site.mpi, "pmi2");
+    assert_int_equal(run(state, &err), -1);
+    assert_error(&err, PBC_EXIT_FAILED, "srun --mpi=pmi2 true");
+    assert_null(strstr(err.text, "libpmix"));
+}
+
 static void agents_are_told_when_all_are_here(void **state)
 {
     struct pbc_error err;
@@ -950,6 +987,8 @@ int main(void)
         cmocka_unit_test_setup(an_error_line_and_success_is_success, setup),
         cmocka_unit_test_setup(an_error_and_no_end, setup),
         cmocka_unit_test_setup(death_by_a_signal, setup),
+        cmocka_unit_test_setup(a_node_that_the_step_does_not_reach_is_named, setup),
+        cmocka_unit_test_setup(an_mpi_plugin_that_srun_cannot_load_is_said_to_be_one, setup),
         cmocka_unit_test_setup(a_mark_is_made_by_a_step, setup),
         cmocka_unit_test_setup(srun_is_missing, setup),
         cmocka_unit_test_setup(again_and_then_success, setup),
