@@ -18,8 +18,14 @@
 #include <unistd.h>
 
 #define INCOMING ".incoming-"
+#define MARK     ".agent-"
 
-/* An incoming tree, or its manifest, that nobody holds a lock on belongs to an agent that was
+static int is_ours(const char *name)
+{
+    return strncmp(name, INCOMING, strlen(INCOMING)) == 0 || strncmp(name, MARK, strlen(MARK)) == 0;
+}
+
+/* An incoming tree, its manifest or a mark that nobody holds a lock on belongs to an agent that was
  * killed. */
 static void remove_abandoned(int dirfd)
 {
@@ -40,7 +46,7 @@ static void remove_abandoned(int dirfd)
     while ((e = readdir(d)) != NULL) {
         int fd;
 
-        if (strncmp(e->d_name, INCOMING, strlen(INCOMING)) != 0)
+        if (!is_ours(e->d_name))
             continue;
         fd = openat(dirfd, e->d_name, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
         if (fd < 0)
@@ -66,7 +72,7 @@ int pbc_place_open(struct pbc_place *p, const char *store, uint32_t job, struct 
     const char *base = store != NULL ? store : PBC_STORE_DEFAULT;
 
     memset(p, 0, sizeof(*p));
-    p->lockfd = p->treefd = p->manifestfd = -1;
+    p->lockfd = p->treefd = p->manifestfd = p->markfd = -1;
     p->dirfd = pbc_store_open(base, job, geteuid(), err);
     if (p->dirfd < 0 && store == NULL && errno == ENOENT) {
         snprintf(own, sizeof(own), "/dev/shm/pbcast-%u", (unsigned)geteuid());
@@ -151,6 +157,32 @@ static int cannot(const struct pbc_place *p, const char *what, const char *name,
 
     return pbc_fail_errno(err, full ? PBC_EXIT_NOSPACE : PBC_EXIT_FAILED, "cannot %s %s/%s", what,
                           p->dir, name);
+}
+
+static void mark_name(const char *agent, char out[64])
+{
+    snprintf(out, 64, MARK "%.48s", agent);
+}
+
+int pbc_place_mark(struct pbc_place *p, const char *agent, struct pbc_error *err)
+{
+    int rc = 0;
+
+    mark_name(agent, p->mark);
+    (void)flock(p->dirfd, LOCK_EX);
+    p->markfd = openat(p->dirfd, p->mark, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (p->markfd < 0 || flock(p->markfd, LOCK_EX | LOCK_NB) != 0)
+        rc = cannot(p, "make", p->mark, err);
+    (void)flock(p->dirfd, LOCK_UN);
+    return rc;
+}
+
+int pbc_place_marked(const struct pbc_place *p, const char *agent)
+{
+    char name[64];
+
+    mark_name(agent, name);
+    return faccessat(p->dirfd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 int pbc_place_begin(struct pbc_place *p, struct pbc_error *err)
@@ -250,6 +282,10 @@ void pbc_place_close(struct pbc_place *p)
         (void)unlinkat(p->dirfd, incoming_manifest(p, name), 0);
         (void)pbc_remove_tree(p->dirfd, p->incoming, NULL);
     }
+    if (p->markfd >= 0) {
+        (void)unlinkat(p->dirfd, p->mark, 0);
+        close(p->markfd);
+    }
     if (p->treefd >= 0)
         close(p->treefd);
     if (p->manifestfd >= 0)
@@ -259,6 +295,7 @@ void pbc_place_close(struct pbc_place *p)
     if (p->dirfd >= 0)
         close(p->dirfd);
     pbc_memory_close(&p->memory);
+    p->markfd = -1;
     p->incoming[0] = '\0';
     p->treefd = p->manifestfd = p->lockfd = p->dirfd = -1;
 }

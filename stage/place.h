@@ -5,6 +5,7 @@
  *     <set>/                       a whole tree
  *     <set>.manifest               says so; comes last, by rename
  *     <set>.lock                   held by the root of a run for this set
+ *     .agent-<address>             an agent at work; locked as well
  */
 #ifndef PBC_PLACE_H
 #define PBC_PLACE_H
@@ -22,6 +23,8 @@ struct pbc_place {
     char incoming[64];        /* name of the tree being unpacked, "" */
     int treefd;               /* of it, -1 */
     int manifestfd;           /* of its manifest, -1 */
+    char mark[64];            /* name of this agent's mark, "" */
+    int markfd;               /* of it, -1 */
     struct pbc_memory memory; /* what bounds the store where it is memory */
 };
 
@@ -29,6 +32,14 @@ struct pbc_place {
  * no directory for the job, one of the user's own below /dev/shm/pbcast-<uid>, which is made.
  * Remove what agents that died have left in it. */
 int pbc_place_open(struct pbc_place *p, const char *store, uint32_t job, struct pbc_error *err);
+
+/* Leave a mark of this agent, whose name `agent` no other agent of the run has: at most 48 letters,
+ * none of them '/'. It goes with pbc_place_close. */
+int pbc_place_mark(struct pbc_place *p, const char *agent, struct pbc_error *err);
+
+/* 1 if `agent`, another one, has left its mark here: the store is not this node's own, but lies on
+ * a file system that both have mounted. */
+int pbc_place_marked(const struct pbc_place *p, const char *agent);
 
 /* 1 if `set` is there with a valid manifest, 0 if not. A manifest that cannot be read is taken as
  * none, and replaced by pbc_place_publish. */
@@ -59,7 +70,7 @@ int pbc_place_describe(struct pbc_place *p, const struct pbc_manifest *m, struct
  * published the set meanwhile, that one stays and ours is removed: they are the same. */
 int pbc_place_publish(struct pbc_place *p, const char *set, struct pbc_error *err);
 
-/* Remove the incoming tree, if there is one, and its manifest, release the lock, close. */
+/* Remove the incoming tree, if there is one, its manifest and the mark, release the lock, close. */
 void pbc_place_close(struct pbc_place *p);
 
 #endif

@@ -1,6 +1,7 @@
 #include "run.h"
 
 #include "run_state.h"
+#include "store.h"
 #include "tag.h"
 
 #include <signal.h>
@@ -106,6 +107,33 @@ static int get_sender(struct pbc_run *r, uint32_t rank, struct pbc_msg_move *ret
     return 0;
 }
 
+/* By its address: no other agent of the run listens there. */
+static void agent_name(const uint8_t address[16], uint16_t port, char out[48])
+{
+    char hex[2 * 16 + 1];
+
+    sodium_bin2hex(hex, sizeof(hex), address, 16);
+    snprintf(out, 48, "%s-%u", hex, (unsigned)port);
+}
+
+/* Every node unpacks for itself. Had all the same directory, each would do so there, and the tasks
+ * would read from the file system that they are to be kept off. */
+static void check_own_store(struct pbc_run *r, const struct pbc_msg_move *parent)
+{
+    struct pbc_error err;
+    char name[48];
+
+    agent_name(parent->address, parent->port, name);
+    if (r->place.markfd < 0 || !pbc_place_marked(&r->place, name))
+        return;
+    pbc_fail(
+        &err, PBC_EXIT_FAILED,
+        "%s is the same directory as on %s: store= must be storage of each node's own, such as "
+        "%s",
+        r->place.dir, parent->node, PBC_STORE_DEFAULT);
+    fail_here(r, &err);
+}
+
 static int has_no_address(const struct pbc_msg_move *at, struct pbc_error *err)
 {
     return pbc_fail(err, PBC_EXIT_PEER, "%s has no address for data", at->node);
@@ -123,6 +151,7 @@ static int dial_parent(struct pbc_run *r, struct pbc_error *err)
         r->aborted = 1; /* it cannot be reached, knows it, and says why itself */
         return has_no_address(&at, err);
     }
+    check_own_store(r, &at);
     return pbc_peer_dial(r, &r->parent, err);
 }
 
@@ -220,6 +249,13 @@ static void prepare(struct pbc_run *r)
     if (r->size > 1 && (pbc_net_choose(conf->address, conf->node, &r->mine, &err) != 0 ||
                         (r->listener = pbc_net_listen(&r->mine, 64, &err)) < 0))
         fail_here(r, &err);
+    if (r->listener >= 0 && r->place.dirfd >= 0) {
+        char name[48];
+
+        agent_name(r->mine.bytes, r->mine.port, name);
+        if (pbc_place_mark(&r->place, name, &err) != 0)
+            fail_here(r, &err);
+    }
 }
 
 static void hang_up(struct pbc_run *r)
@@ -300,6 +336,7 @@ enum pbc_exit pbc_run(const struct pbc_run_conf *conf, struct pbc_coord *coord)
     r->began = pbc_now_ms();
     r->listener = r->signals = r->base.fd = -1;
     r->place.dirfd = r->place.lockfd = r->place.treefd = r->place.manifestfd = -1;
+    r->place.markfd = -1;
     prepare(r);
     if (meet(r, &err) != 0) {
         r->failed = 0; /* without the others, only this matters */

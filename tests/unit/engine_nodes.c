@@ -289,6 +289,7 @@ void assert_staged(const struct nodes *n, unsigned size, const char *const *bund
         snprintf(manifest, sizeof(manifest), "%s.manifest", node_tree(n, i, bundles));
         assert_true(exists(manifest));
         assert_int_equal(count_with(node_job(n, i), ".incoming-"), 0);
+        assert_int_equal(count_with(node_job(n, i), ".agent-"), 0);
     }
     free(want);
 }

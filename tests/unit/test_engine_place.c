@@ -230,6 +230,24 @@ static void an_abandoned_tree_is_removed_and_a_live_one_is_not(void **state)
     assert_int_equal(count_entries(*state, ""), 2);
 }
 
+static void the_mark_of_an_agent_is_there_as_long_as_it_lives(void **state)
+{
+    struct pbc_place live, p;
+    struct pbc_error err;
+
+    open_place(*state, &live);
+    assert_int_equal(pbc_place_marked(&live, "10.0.0.1-7"), 0);
+    assert_int_equal(pbc_place_mark(&live, "10.0.0.1-7", &err), 0);
+    make_file(in(*state, "store/7/.agent-10.0.0.2-7"), "", 0); /* of one that was killed */
+    open_place(*state, &p);
+    assert_int_equal(pbc_place_marked(&p, "10.0.0.1-7"), 1);
+    assert_int_equal(pbc_place_marked(&p, "10.0.0.2-7"), 0);
+    pbc_place_close(&live);
+    assert_int_equal(pbc_place_marked(&p, "10.0.0.1-7"), 0);
+    pbc_place_close(&p);
+    assert_int_equal(count_entries(*state, ""), 0);
+}
+
 static void the_tree_of_a_killed_agent_is_removed(void **state)
 {
     int ready[2];
@@ -316,6 +334,7 @@ int main(void)
         TEST(a_manifest_without_its_tree_is_no_set),
         TEST(publishers_of_the_same_sets_at_the_same_time_all_succeed),
         TEST(an_abandoned_tree_is_removed_and_a_live_one_is_not),
+        TEST(the_mark_of_an_agent_is_there_as_long_as_it_lives),
         TEST(the_tree_of_a_killed_agent_is_removed),
         TEST(one_root_at_a_time_may_stage_a_set),
         TEST(a_store_without_the_job_is_refused),

@@ -66,6 +66,22 @@ static void a_truncated_bundle_is_refused_on_all_nodes(void **state)
     assert_refused(n, 5, &o, PBC_EXIT_REFUSED, "cut.tar: truncated");
 }
 
+static void a_store_that_two_nodes_share_is_refused(void **state)
+{
+    struct nodes *n = *state;
+    struct bytes tar = {0};
+    struct run_options o = {.odd = 1};
+    char first[512];
+
+    tar_add(&tar, (struct member){.name = "f", .data = "x", .len = 1});
+    tar_end(&tar);
+    o.bundles[0] = make_bundle(n, "b.tar", PBC_FORMAT_TAR, &tar);
+    snprintf(first, sizeof(first), "--store %s", in(n->dir, "n0/store"));
+    o.odd_args = first;
+    assert_refused(n, 4, &o, PBC_EXIT_FAILED, "is the same directory as on node0");
+    bytes_free(&tar);
+}
+
 static void a_good_bundle_before_a_bad_one_is_not_kept(void **state)
 {
     struct nodes *n = *state;
@@ -248,7 +264,7 @@ static void a_store_without_room_for_the_manifest_stops_all_before_any_has_publi
     struct run_options o = {0};
     struct bytes tar = {0};
 
-    if (small_store(n, 1, "size=4m,mode=755,nr_inodes=7") != 0)
+    if (small_store(n, 1, "size=4m,mode=755,nr_inodes=8") != 0)
         skip();
     for (unsigned i = 0; i < 3; i++) {
         char name[8];
@@ -350,6 +366,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_corrupt_bundle_is_refused_on_all_nodes),
         TEST(a_truncated_bundle_is_refused_on_all_nodes),
+        TEST(a_store_that_two_nodes_share_is_refused),
         TEST(a_good_bundle_before_a_bad_one_is_not_kept),
         TEST(a_hostile_bundle_is_refused_on_all_nodes),
         TEST(a_bundle_that_is_missing_or_no_archive_is_refused),
