@@ -72,8 +72,7 @@ static void keep_noise(struct pbc_output *o, const char *line)
 {
     size_t len = strlen(line);
 
-    /* srun's answer to our own --cpu-bind=none where Slurm binds nothing. */
-    if (strcmp(line, "srun: cluster configuration lacks support for cpu binding") == 0)
+    if (pbc_line_unbound(line))
         return;
     if (o->noise_lost > 0 || o->noise_len + len + 1 > sizeof(o->noise)) {
         o->noise_lost++;

@@ -47,6 +47,8 @@ static void take_line(struct held *h, struct stream *s)
     }
     if (s == &h->err && h->missed == 0 && (pbc_line_unstarted(s->line) || pbc_line_lost(s->line)))
         h->missed = pbc_now_ms();
+    if (s == &h->err && pbc_line_unbound(s->line))
+        return;
     fprintf(to, "%s\n", s->line);
     fflush(to);
 }

@@ -44,3 +44,8 @@ bool pbc_line_no_mpi(const char *line)
 {
     return strncmp(line, "srun: ", 6) == 0 && strstr(line, "Invalid MPI type") != NULL;
 }
+
+bool pbc_line_unbound(const char *line)
+{
+    return strcmp(line, "srun: cluster configuration lacks support for cpu binding") == 0;
+}

@@ -20,4 +20,7 @@ const char *pbc_line_unreached(const char *line);
 /* "srun: error: Invalid MPI type 'pmix', ...": srun has no such plugin, or cannot load it. */
 bool pbc_line_no_mpi(const char *line);
 
+/* srun's answer to our own --cpu-bind=none where Slurm binds nothing: of no use to anybody. */
+bool pbc_line_unbound(const char *line);
+
 #endif

@@ -475,9 +475,10 @@ test_pbcast_stage_stages_without_the_plugin_and_removes_at_the_end() {
 root=\$(echo /dev/shm/pbcast-\$(id -u)/\$SLURM_JOB_ID/*.manifest); root=\${root%.manifest}
 srun sh -c 'PBCAST_ROOT=\$0 \$0/bin/hello' \$root"
     batch -N4
-    expect_rc 0 && expect_count 4 "mine from /dev/shm/pbcast-" && expect_count 1 "pbcast: staged 1 bundle" && no_own_store || return
+    expect_rc 0 && expect_count 4 "mine from /dev/shm/pbcast-" && expect_count 1 "pbcast: staged 1 bundle" &&
+        expect_no "cpu binding" && no_own_store || return
     batch -N1
-    expect_rc 0 && expect_count 1 "mine from" && no_own_store || return
+    expect_rc 0 && expect_count 1 "mine from" && expect_no "cpu binding" && no_own_store || return
     set_up
 }
 
