@@ -2,6 +2,7 @@
 
 #include <stdint.h>
 #include <sys/types.h>
+#include <unistd.h>
 
 #include <slurm/spank.h>
 
@@ -82,7 +83,12 @@ PBC_EXPORT int slurm_spank_task_init(spank_t sp, int ac, char *argv[])
 {
     static unsigned calls;
 
-    return repeated(&calls) ? 0 : pbc_step_task(sp, ac, argv);
+    /* This is the process of the task. If a hook fails Slurm ends it with status 1, after two lines
+     * for each task of the step, in which ours drowns; or runs it all the same, from the shared
+     * file system, if plugstack.conf has us as optional. */
+    if (!repeated(&calls) && pbc_step_task(sp, ac, argv) < 0)
+        _exit(1);
+    return 0;
 }
 
 PBC_EXPORT int slurm_spank_job_epilog(spank_t sp, int ac, char *argv[])

@@ -86,6 +86,13 @@ int pbc_slurm_local_task(struct spank_handle *sp)
     return spank_get_item(sp, S_TASK_ID, &id) == ESPANK_SUCCESS ? id : 0;
 }
 
+uint32_t pbc_slurm_global_task(struct spank_handle *sp)
+{
+    uint32_t id = 0;
+
+    return spank_get_item(sp, S_TASK_GLOBAL_ID, &id) == ESPANK_SUCCESS ? id : 0;
+}
+
 char *pbc_slurm_getenv(struct spank_handle *sp, const char *name)
 {
     /* spank_getenv cuts a value that does not fit, so grow until it fits. The kernel takes no

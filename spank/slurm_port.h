@@ -52,8 +52,9 @@ int pbc_slurm_step(struct spank_handle *sp, struct pbc_step *out);
 /* Job of a hook in job_script context, where there is no more than that. */
 int pbc_slurm_job(struct spank_handle *sp, uint32_t *job);
 
-/* Index of the hook's task on its node; 0 when Slurm does not say. */
+/* Index of the hook's task on its node, and in its step; 0 when Slurm does not say. */
 int pbc_slurm_local_task(struct spank_handle *sp);
+uint32_t pbc_slurm_global_task(struct spank_handle *sp);
 
 /* The variable's whole value in the step's environment, which the caller frees; NULL when it is not
  * there or memory is short. */

@@ -104,15 +104,17 @@ static int override(struct spank_handle *sp, struct pbc_manifest *m, struct pbc_
     return rc;
 }
 
-/* Put the task into the tree of `set`, if this node has it. */
+/* Put the task into the tree of `set`, if this node has it. `*ret_alike` is 1 for an error that all
+ * nodes have: the trees are the same. */
 static int enter(struct spank_handle *sp, const struct pbc_site *site, const struct pbc_step *step,
-                 const char *set, struct pbc_error *err)
+                 const char *set, int *ret_alike, struct pbc_error *err)
 {
     struct pbc_manifest m;
     char *root = NULL;
     int rc;
     int fd = pbc_store_open(site->store, step->job, step->uid, err);
 
+    *ret_alike = 0;
     rc = fd >= 0 ? pbc_manifest_read(fd, set, &m, err) : errno == ENOENT ? 1 : -1;
     if (fd >= 0)
         close(fd);
@@ -128,8 +130,10 @@ static int enter(struct spank_handle *sp, const struct pbc_site *site, const str
     if (asprintf(&root, "%s/%u/%s", site->store, step->job, set) < 0) {
         root = NULL;
         rc = pbc_fail(err, PBC_EXIT_FAILED, "no memory");
+    } else if ((rc = override(sp, &m, err)) < 0) {
+        *ret_alike = 1;
     } else {
-        rc = override(sp, &m, err) < 0 ? -1 : relocate(sp, &m, root, err);
+        rc = relocate(sp, &m, root, err);
     }
     free(root);
     pbc_manifest_free(&m);
@@ -390,7 +394,7 @@ int pbc_step_task(struct spank_handle *sp, int argc, char *const argv[])
     struct pbc_step step;
     struct pbc_error err;
     char *failed;
-    int rc;
+    int rc, alike;
 
     if (pbc_slurm_step(sp, &step) < 0 || step.kind == PBC_STEP_EXTERN ||
         in_staging_step(sp, &step) || !concerned(sp))
@@ -407,10 +411,11 @@ int pbc_step_task(struct spank_handle *sp, int argc, char *const argv[])
     if (step.kind == PBC_STEP_NORMAL && failed_elsewhere(&site, &step))
         return -1; /* srun has said why */
     rc = find_set(sp, &site, &step, set, &err);
+    alike = 1; /* the environment is that of all */
     if (rc > 0)
-        rc = enter(sp, &site, &step, set, &err);
-    /* All tasks of a node fail for the same reason: one of them says it. */
-    if (rc < 0 && pbc_slurm_local_task(sp) == 0) {
+        rc = enter(sp, &site, &step, set, &alike, &err);
+    /* All tasks of a node, or of the step, fail for the same reason: one of them says it. */
+    if (rc < 0 && (alike ? pbc_slurm_global_task(sp) : (uint32_t)pbc_slurm_local_task(sp)) == 0) {
         if (strncmp(err.text, "node ", 5) == 0) /* an agent's, with the node where it happened */
             pbc_slurm_error("%s", err.text);
         else

@@ -244,11 +244,19 @@ test_a_time_limit_midway() {
 test_a_failed_staging_leaves_no_step_behind_in_the_job() {
     new_dir
     seq 100000 | gzip >"$dir/b.tar.gz"
-    script "srun --pbcast-bundle=$udir/b.tar.gz echo staged-task; echo first=\$?
+    script "srun -n16 --overcommit --pbcast-bundle=$udir/b.tar.gz echo staged-task; echo first=\$?
 timeout 200 srun echo plain-task; echo second=\$?"
     batch -N2
     expect_count 1 "error: pbcast: " && expect_no_line staged-task && expect_out "first=1" &&
+        expect_no spank && # a line for each task would hide the one that says why
         expect_count 2 plain-task && expect_out "second=0" && nothing_left
+}
+
+test_a_profile_that_does_not_fit_the_tree_is_told_once() {
+    simple_bundle plain
+    capture srun -N4 -n16 --overcommit --pbcast-bundle="$bundle" --pbcast-env=python echo ran
+    expect_rc 1 && expect_no_line ran && expect_count 1 "the profile is python, but the tree has not" &&
+        expect_no spank && nothing_left
 }
 
 test_a_set_that_one_node_could_not_publish_is_staged_again() {

@@ -310,7 +310,8 @@ test_optional_line_does_not_run_unstaged() {
     bundle fail
     capture srun -N2 --pbcast-bundle="$bundle" echo ran
     plugstack
-    expect_out "the stand-in fails" && idle
+    expect_failure && expect_out "the stand-in fails" && expect_count 1 "this step has staged none" &&
+        expect_no_line ran && idle
 }
 
 # ---- failures while staging ----

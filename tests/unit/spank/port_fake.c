@@ -155,6 +155,12 @@ int pbc_slurm_local_task(struct spank_handle *sp)
     return fake.local_task;
 }
 
+uint32_t pbc_slurm_global_task(struct spank_handle *sp)
+{
+    (void)sp;
+    return fake.global_task;
+}
+
 char *pbc_slurm_getenv(struct spank_handle *sp, const char *name)
 {
     const char *value = fake_getenv(name);

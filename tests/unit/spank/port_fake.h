@@ -15,6 +15,7 @@ struct fake {
     struct pbc_step step;
     int no_step; /* Slurm does not say which step */
     int local_task;
+    uint32_t global_task;
     char *env[FAKE_ENV_MAX]; /* of the step: NAME=VALUE */
     const char *no_setenv;   /* spank_setenv of this name fails */
     char log[16384];         /* error lines, each with a newline */

@@ -12,6 +12,7 @@
 #include <string.h>
 
 static char did[64]; /* one letter for each piece of work */
+static int task_fails;
 
 static int note(const char *letter)
 {
@@ -52,7 +53,7 @@ int pbc_step_task(struct spank_handle *sp, int argc, char *const argv[])
     (void)sp;
     (void)argc;
     (void)argv;
-    return note("t");
+    return task_fails ? -1 : note("t");
 }
 int pbc_epilog(struct spank_handle *sp, int argc, char *const argv[])
 {
@@ -135,6 +136,23 @@ static void hooks_and_contexts(void **state)
     }
 }
 
+/* Slurm would say two lines for each, or run them unstaged. */
+static int fail_a_task(void *arg)
+{
+    char *argv[] = {NULL};
+
+    (void)arg;
+    task_fails = 1;
+    slurm_spank_task_init(NULL, 0, argv);
+    return 9;
+}
+
+static void a_task_whose_hook_fails_ends_there(void **state)
+{
+    (void)state;
+    assert_int_equal(in_child(fail_a_task, NULL), 1);
+}
+
 static void what_the_loader_reads(void **state)
 {
     extern const char plugin_name[], plugin_type[];
@@ -151,6 +169,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(hooks_and_contexts, fake_setup),
+        cmocka_unit_test_setup(a_task_whose_hook_fails_ends_there, fake_setup),
         cmocka_unit_test(what_the_loader_reads),
     };
 

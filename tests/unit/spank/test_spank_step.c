@@ -266,10 +266,13 @@ static void a_node_that_lacks_the_set(void **state)
     manifest("ffffffffffffffffffffffffffffffff");
     assert_int_equal(task(), -1);
     assert_log_lines(2);
-    /* the node's other tasks say nothing */
+    /* another node's first task says so too, for it is that node's failure; its others do not */
+    fake.global_task = 64;
+    assert_int_equal(task(), -1);
+    assert_log_lines(3);
     fake.local_task = 3;
     assert_int_equal(task(), -1);
-    assert_log_lines(2);
+    assert_log_lines(3);
 }
 
 static void sets_and_manifests_out_of_form(void **state)
@@ -401,6 +404,12 @@ static void another_profile_than_that_of_the_set(void **state)
     fake_setenv("SLURM_PBCAST_ENV", "cobol");
     assert_int_equal(task(), -1);
     assert_logged("SLURM_PBCAST_ENV=cobol is no profile");
+    assert_log_lines(2);
+    /* so it is on all nodes: the step's other tasks say nothing, the first ones of a node included
+     */
+    fake.global_task = 64;
+    assert_int_equal(task(), -1);
+    assert_log_lines(2);
 }
 
 static void a_script_with_a_directory_alone(void **state)
