@@ -295,9 +295,9 @@ test_an_agent_that_is_missing_on_one_node() {
 
 test_a_pmix_plugin_that_slurm_has_not_is_told_as_such() {
     simple_bundle strange
-    plugstack mpi=pmix_v3
+    plugstack "${SITE_KEYS[@]}" mpi=pmix_v3
     capture srun -N4 --pbcast-bundle="$bundle" echo ran
-    plugstack
+    set_up
     expect_failure && expect_no_line ran && expect_count 1 "error: pbcast: " &&
         expect_out "cannot load Slurm's plugin for --mpi=pmix_v3" && nothing_left
 }
