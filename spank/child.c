@@ -19,7 +19,9 @@
 
 #define TICK_MS 200
 /* After an error line: agents end within a few seconds, but a stopped one would hold its srun. */
-#define ERROR_GRACE_MS 8000
+#ifndef PBC_CHILD_GRACE_MS
+#define PBC_CHILD_GRACE_MS 8000
+#endif
 
 /* How a child is ended, and how long each of the signals gets. srun passes SIGINT on to the agents,
  * which clean up and tell each other, and end after 3 seconds at the latest; at SIGTERM it kills
@@ -305,7 +307,7 @@ static int waits_in_vain(struct wait *w)
         return 0;
     if ((o->unstarted || o->lost) && w->missed == 0)
         w->missed = pbc_now_ms();
-    return o->unlaunched || (w->missed != 0 && pbc_now_ms() > w->missed + ERROR_GRACE_MS);
+    return o->unlaunched || (w->missed != 0 && pbc_now_ms() > w->missed + PBC_CHILD_GRACE_MS);
 }
 
 static void wait_for(struct wait *w, int *status)
@@ -322,8 +324,8 @@ static void wait_for(struct wait *w, int *status)
             stop(w, PBC_CHILD_AGAIN);
         else if (w->sent == 0 && !failed && w->c->output->error[0] != '\0') {
             failed = 1;
-            if (w->deadline > pbc_now_ms() + ERROR_GRACE_MS)
-                w->deadline = pbc_now_ms() + ERROR_GRACE_MS;
+            if (w->deadline > pbc_now_ms() + PBC_CHILD_GRACE_MS)
+                w->deadline = pbc_now_ms() + PBC_CHILD_GRACE_MS;
         }
         if (reap(w, status))
             break;
