@@ -387,6 +387,17 @@ static int failed_elsewhere(const struct pbc_site *site, const struct pbc_step *
     return yes;
 }
 
+/* pbc_hook_site, but for who says it. */
+static int read_site(int argc, char *const argv[], struct pbc_site *site, struct pbc_error *err)
+{
+    struct pbc_error why;
+
+    pbc_site_defaults(site);
+    if (pbc_site_parse(argc, argv, site, &why) == 0)
+        return 0;
+    return pbc_fail(err, why.code, "plugstack.conf: %s", why.text);
+}
+
 int pbc_step_task(struct spank_handle *sp, int argc, char *const argv[])
 {
     char set[PBC_SET_ID_LEN + 1];
@@ -394,7 +405,7 @@ int pbc_step_task(struct spank_handle *sp, int argc, char *const argv[])
     struct pbc_step step;
     struct pbc_error err;
     char *failed;
-    int rc, alike;
+    int rc, alike = 0;
 
     if (pbc_slurm_step(sp, &step) < 0 || step.kind == PBC_STEP_EXTERN ||
         in_staging_step(sp, &step) || !concerned(sp))
@@ -406,12 +417,13 @@ int pbc_step_task(struct spank_handle *sp, int argc, char *const argv[])
     }
     free(failed);
     /* A wrong key in plugstack.conf is no reason to fail jobs that want nothing of us. */
-    if (pbc_hook_site(argc, argv, &site) < 0)
-        return -1;
-    if (step.kind == PBC_STEP_NORMAL && failed_elsewhere(&site, &step))
+    rc = read_site(argc, argv, &site, &err);
+    if (rc == 0 && step.kind == PBC_STEP_NORMAL && failed_elsewhere(&site, &step))
         return -1; /* srun has said why */
-    rc = find_set(sp, &site, &step, set, &err);
-    alike = 1; /* the environment is that of all */
+    if (rc == 0) {
+        rc = find_set(sp, &site, &step, set, &err);
+        alike = 1; /* the environment is that of all */
+    }
     if (rc > 0)
         rc = enter(sp, &site, &step, set, &alike, &err);
     /* All tasks of a node, or of the step, fail for the same reason: one of them says it. */

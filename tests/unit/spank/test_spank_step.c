@@ -238,7 +238,12 @@ static void a_wrong_site_key_fails_only_who_wants_bundles(void **state)
     assert_log_lines(0);
     fake_setenv("SLURM_PBCAST_SET", SET);
     assert_int_equal(pbc_step_task(SP, 1, argv), -1);
+    assert_logged("plugstack.conf: ");
     assert_logged("wrong");
+    assert_log_lines(1);
+    fake.local_task = 1;
+    assert_int_equal(pbc_step_task(SP, 1, argv), -1);
+    assert_log_lines(1);
 }
 
 static void an_agents_error_has_one_node(void **state)
