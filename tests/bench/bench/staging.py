@@ -27,6 +27,7 @@ POINTS = [("off", 8, ALL, 3), ("400mbit", 8, SOME, 1), ("off", 1, ALL, 1), ("off
           ("400mbit", 16, SOME, 1), ("off", 32, SOME, 1), ("400mbit", 4, SOME, 1),
           ("400mbit", 48, SOME, 1), ("400mbit", 1, SOME, 1), ("400mbit", 32, SOME, 1)]
 QUICK = [("off", 2, ALL, 1), ("400mbit", 2, SOME, 1)]
+RATES = {"off": "links unshaped", "400mbit": "links of 400 Mbit/s"}
 PARTS = ["broadcast", "unpack", "step", "application"]
 LABELS = {"pbcast": "`pbcast-stage`", "plugin": "`srun --pbcast-bundle`",
           "sbcast+tar": "`sbcast`, `tar`", "sbcast+pigz": "`sbcast`, `pigz -dc \\| tar`",
@@ -175,20 +176,35 @@ def phases(name, text):
             "unpack": max(e for _, e in times) - min(b for b, _ in times)}
 
 
+def points_before(ctx):
+    """Those of an earlier turn that is to be gone on with."""
+    before = ctx.result("staging") if ctx.resume else None
+    if before is None or before["quick"] != ctx.quick:
+        return []
+    for point in before["points"]:
+        for key in ("commit", "date"):
+            point.setdefault(key, before["machine"][key])
+    return [p for p in before["points"] if not p["failed"]]
+
+
 def measure(ctx, data, keep):
     ctx.bundles.size(BUNDLE)
-    data.update(points=[], left_out=[], files=ctx.bundles.size(BUNDLE)[0],
+    data.update(points=points_before(ctx), left_out=[], files=ctx.bundles.size(BUNDLE)[0],
                 bytes=ctx.bundles.size(BUNDLE)[1],
                 archives={f: ctx.bundles.archive_size(BUNDLE, f) for f in ("gz", "zst", "frames")})
     longest = {}
+    there = [(p["rate"], p["nodes"]) for p in data["points"]]
     for rate, nodes, cases, rounds in QUICK if ctx.quick else POINTS:
+        if (rate, nodes) in there:
+            continue
         most = max(longest, default=0)  # the best guess is by the largest that was measured
         if not ctx.time_for(longest[most] / most * nodes * len(cases) if most else 0):
             data["left_out"].append([rate, nodes])
             keep()
             continue
         point = {"rate": rate, "nodes": nodes, "idle": [], "runs": {c: [] for c in cases},
-                 "failed": []}
+                 "failed": [], "commit": data["machine"]["commit"],
+                 "date": data["machine"]["date"]}
         data["points"].append(point)
         took = measure_point(ctx, point, rate, nodes, cases, rounds, keep)
         longest[nodes] = took / len(cases)
@@ -352,11 +368,18 @@ def present(data):
     if served:
         text += ["Requests that the GlusterFS server had of each start, by nodes: "
                  + ", ".join(f"{n}: {figure(s, 0)}" for n, s in served.items()) + ".", ""]
+    turns = {}
+    for p in data["points"]:
+        turns.setdefault((p.get("date"), p.get("commit")), []).append(
+            f"{p['nodes']} nodes with {RATES[p['rate']]}")
+    if len(turns) > 1:
+        text += ["Measured in turns. " + " ".join(f"{date}, pbcast {commit}: {', '.join(which)}."
+                                               for (date, commit), which in turns.items()), ""]
     for rate, nodes in data["left_out"]:
-        text += [f"Not measured for want of time: {nodes} nodes, links {rate}.", ""]
+        text += [f"Not measured for want of time: {nodes} nodes, {RATES[rate]}.", ""]
     for point in data["points"]:
         for name, why in point["failed"]:
-            text += [f"Failed: {label(name)} at {point['nodes']} nodes, links {point['rate']}: "
+            text += [f"Failed: {label(name)} at {point['nodes']} nodes, {RATES[point['rate']]}: "
                      f"{why.splitlines()[0] if why else ''}", ""]
     return "\n".join(text).rstrip(), figures
 
