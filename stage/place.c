@@ -164,17 +164,16 @@ static void mark_name(const char *agent, char out[64])
     snprintf(out, 64, MARK "%.48s", agent);
 }
 
-int pbc_place_mark(struct pbc_place *p, const char *agent, struct pbc_error *err)
+void pbc_place_mark(struct pbc_place *p, const char *agent)
 {
-    int rc = 0;
-
     mark_name(agent, p->mark);
     (void)flock(p->dirfd, LOCK_EX);
     p->markfd = openat(p->dirfd, p->mark, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (p->markfd < 0 || flock(p->markfd, LOCK_EX | LOCK_NB) != 0)
-        rc = cannot(p, "make", p->mark, err);
+    if (p->markfd >= 0 && flock(p->markfd, LOCK_EX | LOCK_NB) != 0) {
+        close(p->markfd);
+        p->markfd = -1;
+    }
     (void)flock(p->dirfd, LOCK_UN);
-    return rc;
 }
 
 int pbc_place_marked(const struct pbc_place *p, const char *agent)

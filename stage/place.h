@@ -34,8 +34,10 @@ struct pbc_place {
 int pbc_place_open(struct pbc_place *p, const char *store, uint32_t job, struct pbc_error *err);
 
 /* Leave a mark of this agent, whose name `agent` no other agent of the run has: at most 48 letters,
- * none of them '/'. It goes with pbc_place_close. */
-int pbc_place_mark(struct pbc_place *p, const char *agent, struct pbc_error *err);
+ * none of them '/'. It goes with pbc_place_close. Where it cannot be made, as in a full store,
+ * there is none: that is an error for those only who have something to unpack, as pbc_place_begin
+ * says. */
+void pbc_place_mark(struct pbc_place *p, const char *agent);
 
 /* 1 if `agent`, another one, has left its mark here: the store is not this node's own, but lies on
  * a file system that both have mounted. */

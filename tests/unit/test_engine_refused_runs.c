@@ -1,6 +1,7 @@
 /* Runs that must fail: on all nodes, soon, with one line of words, and nothing left behind. */
 #include "engine_nodes.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <sodium.h>
@@ -279,6 +280,37 @@ static void a_store_without_room_for_the_manifest_stops_all_before_any_has_publi
     drop_small_store(n, 1);
 }
 
+/* The application may have filled it meanwhile. */
+static void a_full_store_that_has_the_set_needs_no_more_room(void **state)
+{
+    struct nodes *n = *state;
+    struct run_options o = {0};
+    struct bytes tar = {0};
+    struct run r;
+    char path[32];
+    int fd;
+
+    if (small_store(n, 1, "size=4m,mode=755,nr_inodes=16") != 0)
+        skip();
+    tar_add(&tar, (struct member){.name = "f", .data = "x", .len = 1});
+    tar_end(&tar);
+    o.bundles[0] = make_bundle(n, "b.tgz", PBC_FORMAT_GZIP, &tar);
+    bytes_free(&tar);
+    run_all(n, &r, 3, &o);
+    assert_run(&r, 0, "staged 1 bundle");
+    for (unsigned i = 0;; i++) {
+        snprintf(path, sizeof(path), "n1/full%u", i);
+        fd = open(in(n->dir, path), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        if (fd < 0)
+            break;
+        close(fd);
+    }
+    assert_int_equal(errno, ENOSPC);
+    run_all(n, &r, 3, &o);
+    assert_run(&r, 0, "1 bundle already staged on 3 nodes");
+    drop_small_store(n, 1);
+}
+
 /* ---- nodes that cannot take part ---- */
 
 static void a_node_without_its_store_is_named(void **state)
@@ -378,6 +410,7 @@ int main(void)
         TEST(a_store_smaller_than_the_bundles_is_named_before_anything_is_sent),
         TEST(a_store_that_fills_up_on_the_way_is_named),
         TEST(a_store_without_room_for_the_manifest_stops_all_before_any_has_published),
+        TEST(a_full_store_that_has_the_set_needs_no_more_room),
         TEST(a_node_without_its_store_is_named),
         TEST(an_address_that_no_node_has_is_told_once),
         TEST(a_node_without_an_address_is_named_once),
