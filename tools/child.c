@@ -5,12 +5,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#define TICK_MS 20
 
 extern char **environ;
 
@@ -87,13 +90,20 @@ static void stop(const struct pbc_child *c, int sig)
 static int reap(struct pbc_child *c, int *status)
 {
     int asked = 0;
+    pid_t rc = 0;
 
-    while (waitpid(c->pid, status, 0) < 0) {
-        if (errno != EINTR)
-            return -1;
-        if (pbc_stop_signal() != 0)
-            stop(c, asked++ == 0 ? SIGTERM : SIGKILL);
+    /* Looked at now and then: a signal may come just before a call that waits. */
+    while (rc == 0) {
+        if (!asked && pbc_stop_signal() != 0) {
+            stop(c, SIGTERM);
+            asked = 1;
+        }
+        rc = waitpid(c->pid, status, WNOHANG);
+        if (rc == 0 && poll(NULL, 0, TICK_MS) < 0 && asked) /* one signal more */
+            stop(c, SIGKILL);
     }
+    if (rc < 0)
+        return -1;
     c->pid = 0;
     return 0;
 }
@@ -104,9 +114,6 @@ int pbc_child_wait(struct pbc_child *c, struct pbc_error *err)
 
     pbc_close_fd(&c->in);
     pbc_close_fd(&c->out);
-    /* It may have come before the wait; our terminal's signals reach the child by themselves. */
-    if (pbc_stop_signal() != 0)
-        stop(c, SIGTERM);
     if (reap(c, &status) != 0)
         return pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot wait for a program");
     if (pbc_stopped(err) != 0)
@@ -122,9 +129,7 @@ void pbc_child_end(struct pbc_child *c)
         return;
     pbc_close_fd(&c->in);
     pbc_close_fd(&c->out);
-    if (pbc_stop_signal() != 0)
-        stop(c, SIGTERM);
-    else
+    if (pbc_stop_signal() == 0)
         kill(c->pid, SIGTERM);
     (void)reap(c, &status);
 }
