@@ -295,6 +295,11 @@ static int judge_step(const struct pbc_launch *l, const struct pbc_meeting *m,
                         "staging did not end within %u seconds (timeout= of the site) and was "
                         "stopped",
                         l->site->timeout);
+    if (out->unreached[0] != '\0') /* srun's exit status is then no signal's */
+        return pbc_fail(err, PBC_EXIT_FAILED,
+                        "Slurm could not launch the staging step on node %s; its slurmd's log says "
+                        "more",
+                        out->unreached);
     if (end == PBC_CHILD_AGAIN) /* an agent cannot run: another try would end the same */
         return pbc_fail(err, PBC_EXIT_FAILED,
                         "the staging step on %s failed; what it said stands above", l->nodes);
@@ -307,11 +312,6 @@ static int judge_step(const struct pbc_launch *l, const struct pbc_meeting *m,
             pbc_mpi_is_pmix(m->mpi)
                 ? ": PMIx's libpmix.so is missing, as a rule (on Debian: libpmix-dev)"
                 : "");
-    if (out->unreached[0] != '\0') /* and srun's exit status is no signal's */
-        return pbc_fail(err, PBC_EXIT_FAILED,
-                        "Slurm could not launch the staging step on node %s; its slurmd's log says "
-                        "more",
-                        out->unreached);
     signo = signal_of(status);
     if (signo > 0)
         return pbc_fail(err, PBC_EXIT_FAILED,

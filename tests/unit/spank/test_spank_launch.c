@@ -517,6 +517,13 @@ static void a_node_that_the_step_does_not_reach_is_named(void **state)
         "\necho 'pbcast: again: node n1: not met' >&2; exit 6");
     assert_int_equal(run(state, &err), -1);
     assert_error(&err, PBC_EXIT_AGAIN, "3 times", "could not launch the step on node n7: Socket");
+
+    srun_is(
+        state, /* and srun waits for those that it has killed */
+        "echo 'srun: error: Task launch for StepId=4711.1 failed on node n7: Socket timed out' >&2"
+        "\necho 'srun: error: n1: task 0: Killed' >&2; exec sleep 30");
+    assert_int_equal(run(state, &err), -1);
+    assert_error(&err, PBC_EXIT_FAILED, "could not launch the staging step on node n7: Socket");
 }
 
 static void an_mpi_plugin_that_srun_cannot_load_is_said_to_be_one(void **state)
