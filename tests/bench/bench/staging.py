@@ -371,7 +371,7 @@ def present(data):
     turns = {}
     for p in data["points"]:
         turns.setdefault((p.get("date"), p.get("commit")), []).append(
-            f"{p['nodes']} nodes with {RATES[p['rate']]}")
+            f"{p['nodes']} {'node' if p['nodes'] == 1 else 'nodes'} with {RATES[p['rate']]}")
     if len(turns) > 1:
         text += ["Measured in turns. " + " ".join(f"{date}, pbcast {commit}: {', '.join(which)}."
                                                for (date, commit), which in turns.items()), ""]
