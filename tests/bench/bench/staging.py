@@ -21,7 +21,7 @@ print("first", sys.argv[1], f"{time.time():.6f}", scipy.__file__, flush=True)
 ALL = ["pbcast frames", "pbcast zst", "pbcast gz", "plugin frames", "sbcast+tar gz",
        "sbcast+pigz gz", "sbcast+tar zst", "paper gz", "paper zst", "shared"]
 SOME = ["pbcast frames", "pbcast gz", "sbcast+tar gz", "paper gz", "shared"]
-# (rate, nodes, cases, rounds): in this order, as long as there is time
+# (rate, nodes, cases, rounds): in this order, as long as there is time; with --minutes all cases
 POINTS = [("off", 8, ALL, 3), ("400mbit", 8, SOME, 1), ("off", 1, ALL, 1), ("off", 2, ALL, 1),
           ("off", 4, ALL, 1), ("400mbit", 2, SOME, 1), ("off", 16, ALL, 1), ("off", 48, SOME, 1),
           ("400mbit", 16, SOME, 1), ("off", 32, SOME, 1), ("400mbit", 4, SOME, 1),
@@ -197,6 +197,8 @@ def measure(ctx, data, keep):
     for rate, nodes, cases, rounds in QUICK if ctx.quick else POINTS:
         if (rate, nodes) in there:
             continue
+        if ctx.long:
+            cases = ALL
         most = max(longest, default=0)  # the best guess is by the largest that was measured
         if not ctx.time_for(longest[most] / most * nodes * len(cases) if most else 0):
             data["left_out"].append([rate, nodes])
