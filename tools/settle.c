@@ -13,7 +13,9 @@
 
 struct settle {
     struct pbc_walk *w;
-    struct pbc_names names;
+    struct pbc_names names; /* as they were when the round began */
+    char **old;             /* names and targets of those that are no longer the items' */
+    size_t nold;
     bool follow;
     size_t followed;
     /* Of the links that cannot be settled the first is told. */
@@ -22,11 +24,33 @@ struct settle {
     char first[PBC_ERROR_MAX];
 };
 
+/* Take over what the list of names still has. */
+static int keep(struct settle *s, char *text, struct pbc_error *err)
+{
+    char **more = reallocarray(s->old, s->nold + 1, sizeof(*more));
+
+    if (more == NULL) {
+        free(text);
+        s->names.count = 0;
+        return pbc_fail(err, PBC_EXIT_FAILED, "no memory for a link");
+    }
+    s->old = more;
+    s->old[s->nold++] = text;
+    return 0;
+}
+
+static void forget_names(struct settle *s)
+{
+    s->names.count = 0;
+    while (s->nold > 0)
+        free(s->old[--s->nold]);
+}
+
 static int list_names(struct settle *s, struct pbc_error *err)
 {
     struct pbc_plan *p = s->w->plan;
 
-    s->names.count = 0;
+    forget_names(s);
     for (size_t i = 0; i < p->count; i++) {
         struct pbc_item *item = &p->item[i];
         struct pbc_name_of of = {.name = item->name, .dir = item->kind == PBC_PLAN_DIR};
@@ -51,28 +75,25 @@ static int is_above_a_root(const struct pbc_plan *p, const char *dir)
     return 0;
 }
 
-static int retarget(struct pbc_item *i, const char *to, struct pbc_error *err)
+static int retarget(struct settle *s, struct pbc_item *i, const char *to, struct pbc_error *err)
 {
     char *target = pbc_names_relative(i->name, to);
+    char *old = i->target;
 
     if (target == NULL)
         return pbc_fail(err, PBC_EXIT_FAILED, "no memory for a link");
-    free(i->target);
     i->target = target;
-    return 0;
+    return keep(s, old, err);
 }
 
 /* In place of the link comes what is at `real`. The item is marked by having no name. */
 static int replace(struct settle *s, size_t index, const char *real, struct pbc_error *err)
 {
     char *name = s->w->plan->item[index].name;
-    int rc;
 
     s->w->plan->item[index].name = NULL;
-    rc = pbc_walk(s->w, real, name, err);
-    free(name);
     s->followed++;
-    return rc;
+    return keep(s, name, err) == 0 ? pbc_walk(s->w, real, name, err) : -1;
 }
 
 static void tell(struct settle *s, const char *fmt, const struct pbc_item *i, const char *real)
@@ -94,7 +115,7 @@ static int settle_link(struct settle *s, size_t index, struct pbc_error *err)
         return 0;
     if (i->target[0] == '/' && pbc_plan_name_of(s->w->plan, i->target, name) &&
         pbc_names_follow(&s->names, "", *name == '\0' ? "." : name, NULL) == PBC_LEADS_INSIDE)
-        return retarget(i, name, err);
+        return retarget(s, i, name, err);
     real = i->source == NULL ? NULL : realpath(i->source, NULL);
     if (real == NULL) {
         s->broken++;
@@ -102,7 +123,7 @@ static int settle_link(struct settle *s, size_t index, struct pbc_error *err)
     } else if (pbc_plan_name_of(s->w->plan, real, name) &&
                pbc_names_follow(&s->names, "", *name == '\0' ? "." : name, NULL) ==
                    PBC_LEADS_INSIDE) {
-        rc = retarget(i, name, err);
+        rc = retarget(s, i, name, err);
     } else if (s->follow && is_above_a_root(s->w->plan, real)) {
         rc = pbc_fail(err, PBC_EXIT_REFUSED,
                       "%s leads to %s, in which the tree itself lies: leave it out with --exclude",
@@ -182,6 +203,8 @@ int pbc_walk_settle(struct pbc_walk *w, bool follow, struct pbc_error *err)
                          "links lead to links more than %d times over: --follow does not help here",
                          ROUNDS_MAX);
     }
+    forget_names(&s);
+    free(s.old);
     pbc_names_free(&s.names);
     return rc;
 }
