@@ -7,6 +7,7 @@
 #include "pack.h"
 #include "shebang.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,21 @@ void pbc_make_free(struct pbc_make *m)
     pbc_plan_free(&m->plan);
     pbc_meta_free(&m->meta);
     free(m->pip.word);
+}
+
+int pbc_make_given(struct pbc_variables *list, const struct pbc_variables *given,
+                   struct pbc_error *err)
+{
+    for (size_t i = 0; i < given->count; i++) {
+        const struct pbc_variable *v = &given->item[i];
+
+        if (pbc_variables_add(list, v->kind, v->name, v->value) != 0)
+            return errno == ENOMEM
+                       ? pbc_fail(err, PBC_EXIT_FAILED, "no memory for variables")
+                       : pbc_fail(err, PBC_EXIT_REFUSED, "more than %d variables in one bundle",
+                                  PBC_VARIABLES_MAX);
+    }
+    return 0;
 }
 
 /* --- the size ------------------------------------------------------------------------------ */

@@ -94,6 +94,10 @@ int pbc_make_write(struct pbc_make *m, const char *output, const char *compiler,
  * has none of them. */
 int pbc_make_walk_prefix(struct pbc_make *m, const char *dir, struct pbc_error *err);
 
+/* Append what the caller has said of variables (m->meta.vars of the options), which counts last. */
+int pbc_make_given(struct pbc_variables *list, const struct pbc_variables *given,
+                   struct pbc_error *err);
+
 int pbc_words_add(struct pbc_words *w, char *word, struct pbc_error *err);
 
 /* The kinds. */

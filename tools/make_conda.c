@@ -207,6 +207,7 @@ static int take_variables(struct conda *c, struct pbc_error *err)
         "    if [ -r \"$f\" ]; then . \"$f\" || exit; fi\n"
         "done\ntrue";
     char *argument[] = {(char *)(uintptr_t)c->prefix};
+    struct pbc_variables given = c->m->meta.vars; /* count last */
     struct pbc_variables vars;
     struct stat st;
     char path[PBC_PATH_MAX];
@@ -217,6 +218,7 @@ static int take_variables(struct conda *c, struct pbc_error *err)
         return 0;
     if (pbc_env_changes(text, argument, 1, "what activation sets", &vars, err) != 0)
         return -1;
+    c->m->meta.vars = (struct pbc_variables){0};
     for (size_t i = 0; i < vars.count && rc == 0; i++) {
         const struct pbc_variable *v = &vars.item[i];
         char *value = v->value == NULL ? NULL : pbc_env_in_tree(v->value, c->prefix);
@@ -226,6 +228,9 @@ static int take_variables(struct conda *c, struct pbc_error *err)
             rc = no_memory(err);
         free(value);
     }
+    if (rc == 0)
+        rc = pbc_make_given(&c->m->meta.vars, &given, err);
+    pbc_variables_free(&given);
     pbc_variables_free(&vars);
     return rc;
 }

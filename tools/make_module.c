@@ -162,7 +162,8 @@ static int is_list(const struct pbc_variable *v)
            (len >= 4 && strcmp(v->name + len - 4, "PATH") == 0);
 }
 
-/* Those of the prefix; of those that are no lists the first bundle has the rest as well. */
+/* Those of the prefix; of those that are no lists the first bundle has the rest as well. What the
+ * caller has said counts last: it is in the last bundle. */
 static int take_variables(const struct modules *k, size_t index, struct pbc_variables *list,
                           struct pbc_error *err)
 {
@@ -189,7 +190,7 @@ static int take_variables(const struct modules *k, size_t index, struct pbc_vari
         if (rc != 0)
             return -1;
     }
-    return 0;
+    return index + 1 < k->count ? 0 : pbc_make_given(list, &k->m->meta.vars, err);
 }
 
 /* --- bundles ------------------------------------------------------------------------------- */

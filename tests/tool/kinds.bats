@@ -245,6 +245,14 @@ EOF
     without_notes_if_quiet env
 }
 
+@test "conda: what is said of variables counts after what activation sets" {
+    conda_env env
+    pbcast bundle conda env -o b.tar.zst --set X_HOME=/elsewhere
+    done_well
+    [[ $(conf | grep -E '^(set|unset)=X_HOME' | tail -1) == set=X_HOME=/elsewhere ]]
+    conf | grep -x 'set=X_HOME=@ROOT@/x'
+}
+
 @test "conda: what is no environment, or has broken records" {
     pbcast bundle conda t -o b.tar.zst
     refused "is no conda environment"
@@ -342,6 +350,19 @@ EOF
     conf | grep -x 'set=A_HOME=@ROOT@'
     conf | grep -x set=A_LEVEL=3
     conf | lacks LOADEDMODULES
+}
+
+@test "module: what is said of variables counts after what the module says" {
+    modules
+    pbcast bundle module a c -o b.tar.zst --set A_LEVEL=4 --unset=NOISE --prepend=PATH=@ROOT@/more
+    done_well
+    # later bundles count last
+    conf b.1.tar.zst | grep -x set=A_LEVEL=3
+    [[ $(conf b.2.tar.zst | grep -E '^(set=A_LEVEL|unset|prepend=PATH)' | tr '\n' ' ') == "set=A_LEVEL=4 unset=NOISE prepend=PATH=@ROOT@/more " ]]
+    rm b.*
+    pbcast bundle module a -o b.tar.zst --set A_LEVEL=4
+    done_well
+    [[ $(conf | grep set=A_LEVEL) == $'set=A_LEVEL=3\nset=A_LEVEL=4' ]]
 }
 
 @test "module: of Lmod, whose module command is a function of the user's shell" {
