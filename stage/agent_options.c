@@ -270,21 +270,8 @@ static int add_bundles(struct pbc_agent_options *o, int argc, char *argv[], stru
 {
     if (argc == 0)
         return pbc_fail(err, PBC_EXIT_USAGE, "no BUNDLE; see pbcast-stage --help");
-    if (argc > PBC_BUNDLES_MAX)
-        return pbc_fail(err, PBC_EXIT_USAGE, "%d bundles, at most %d are allowed", argc,
-                        PBC_BUNDLES_MAX);
-    for (int i = 0; i < argc; i++) {
-        struct pbc_bundles one;
-
-        if (pbc_bundles_parse(argv[i], &one, err) != 0)
-            return -1;
-        if (one.count > PBC_BUNDLES_MAX - o->bundles.count) {
-            pbc_bundles_free(&one);
-            return pbc_fail(err, PBC_EXIT_USAGE, "more than %d bundles", PBC_BUNDLES_MAX);
-        }
-        for (size_t k = 0; k < one.count; k++)
-            o->bundles.item[o->bundles.count++] = one.item[k];
-    }
+    if (pbc_bundles_parse_words(argv, (size_t)argc, &o->bundles, err) != 0)
+        return -1;
     if (o->most_said > o->bundles.count)
         return pbc_fail(err, PBC_EXIT_USAGE,
                         "--digest, --profile or --variable of bundle %lu, but there are %zu",

@@ -45,19 +45,11 @@ static int set_of_bundles(const struct pbc_staged_wish *wish, struct search *s,
                           struct pbc_error *err)
 {
     struct pbc_bundles list = {0};
-    int rc = 0;
+    int rc;
 
-    if (wish->bundles > PBC_BUNDLES_MAX)
-        return pbc_fail(err, PBC_EXIT_USAGE, "more than %d bundles", PBC_BUNDLES_MAX);
-    for (unsigned i = 0; i < wish->bundles && rc == 0; i++) {
-        list.item[i].path = strdup(wish->bundle[i]);
-        if (list.item[i].path == NULL)
-            rc = pbc_fail(err, PBC_EXIT_FAILED, "no memory");
-        else
-            list.count++;
-    }
-    if (rc == 0)
-        rc = pbc_bundles_probe(&list, err);
+    if (pbc_bundles_parse_words(wish->bundle, wish->bundles, &list, err) < 0)
+        return -1;
+    rc = pbc_bundles_probe(&list, err);
     if (rc == 0)
         pbc_bundles_id(&list, s->set);
     pbc_bundles_free(&list);

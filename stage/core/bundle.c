@@ -91,6 +91,27 @@ fail:
     return -1;
 }
 
+int pbc_bundles_parse_words(char *const *words, size_t count, struct pbc_bundles *out,
+                            struct pbc_error *err)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct pbc_bundles more;
+        int rc = pbc_bundles_parse(words[i], &more, err);
+
+        if (rc == 0 && more.count > PBC_BUNDLES_MAX - out->count) {
+            pbc_bundles_free(&more);
+            rc = pbc_fail(err, PBC_EXIT_USAGE, "more than %d bundles", PBC_BUNDLES_MAX);
+        }
+        if (rc < 0) {
+            pbc_bundles_free(out);
+            return -1;
+        }
+        memcpy(out->item + out->count, more.item, more.count * sizeof(more.item[0]));
+        out->count += more.count;
+    }
+    return 0;
+}
+
 /* At most `size` bytes from the start of a file. */
 static void set_identity(struct pbc_bundle *b, const struct stat *st)
 {

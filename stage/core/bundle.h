@@ -76,6 +76,11 @@ const char *pbc_format_name(enum pbc_format format);
  * On failure `out` is left empty. */
 int pbc_bundles_parse(const char *list, struct pbc_bundles *out, struct pbc_error *err);
 
+/* Those of several LISTs, one after the other, as above, into `out`, which has none yet; its
+ * pack_max stays. */
+int pbc_bundles_parse_words(char *const *words, size_t count, struct pbc_bundles *out,
+                            struct pbc_error *err);
+
 /* Look at each bundle as the calling user: make the path absolute (realpath), open it, refuse what
  * is missing, unreadable, not a regular file, empty or of unknown format (PBC_EXIT_REFUSED, path
  * and reason named), and fill in the identity. Never blocks on a fifo or device. */

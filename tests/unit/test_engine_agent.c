@@ -115,7 +115,7 @@ static void bundles_are_counted_and_checked(void **state)
 
     for (int i = 0; i < 65; i++)
         strcat(many, " b");
-    assert_said(state, many, PBC_EXIT_USAGE, "65 bundles, at most 64");
+    assert_said(state, many, PBC_EXIT_USAGE, "more than 64 bundles");
     assert_said(state, "--job 1 a,,b", PBC_EXIT_USAGE, "has no name");
     strcpy(many, "--job 1 ");
     for (int i = 0; i < 40; i++)

@@ -130,6 +130,38 @@ static void bundles_name_their_set(void **state)
     free(bundle[0]);
 }
 
+/* As pbcast-stage takes them. */
+static void directories_and_lists_name_a_set_too(void **state)
+{
+    char *mirror = NULL, *both = NULL, id[PBC_SET_ID_LEN + 1];
+    char *separate[2], *list[1];
+    struct pbc_bundles bundles;
+
+    make_file(in(*state, "b.gz"), "\x1f\x8b\x08\0\0\0\0\0\0\0", 10);
+    make_dir(in(*state, "app"), 0755);
+    make_file(in(*state, "app/main.py"), "x", 1);
+    separate[0] = strdup(in(*state, "b.gz"));
+    assert_true(asprintf(&mirror, "mirror:%s", in(*state, "app")) > 0);
+    assert_true(asprintf(&both, "%s,%s", separate[0], mirror) > 0);
+    separate[1] = mirror;
+    list[0] = both;
+    assert_int_equal(pbc_bundles_parse(both, &bundles, &err), 0);
+    assert_int_equal(pbc_bundles_probe(&bundles, &err), 0);
+    pbc_bundles_id(&bundles, id);
+    pbc_bundles_free(&bundles);
+    stage(ONE, "");
+    stage(id, "");
+    finds((struct pbc_staged_wish){.bundle = separate, .bundles = 2}, id);
+    finds((struct pbc_staged_wish){.bundle = list, .bundles = 1}, id);
+    free(both);
+    both = strdup("a,,b");
+    list[0] = both;
+    refuses((struct pbc_staged_wish){.bundle = list, .bundles = 1}, PBC_EXIT_USAGE, "has no name");
+    free(separate[0]);
+    free(mirror);
+    free(both);
+}
+
 static void in_a_tree_that_one_is_meant(void **state)
 {
     const struct pbc_staged_wish nothing = {0};
@@ -216,6 +248,7 @@ int main(void)
         TEST(of_several_sets_one_must_be_named),
         TEST(in_a_component_of_a_job_its_directory_is_found),
         TEST(bundles_name_their_set),
+        TEST(directories_and_lists_name_a_set_too),
         TEST(in_a_tree_that_one_is_meant),
         TEST(another_profile_must_fit),
         TEST(another_set_is_left_first),
