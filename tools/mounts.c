@@ -37,8 +37,10 @@ static enum pbc_mount_kind kind_of(const char *type)
         return PBC_MOUNT_KERNEL;
     if (is_one_of(type, shared))
         return PBC_MOUNT_SHARED;
-    return strncmp(type, "fuse.", 5) == 0 && !is_one_of(type, local) ? PBC_MOUNT_SHARED
-                                                                     : PBC_MOUNT_LOCAL;
+    /* without a subtype: CVMFS and others that do not name one */
+    return strcmp(type, "fuse") == 0 || (strncmp(type, "fuse.", 5) == 0 && !is_one_of(type, local))
+               ? PBC_MOUNT_SHARED
+               : PBC_MOUNT_LOCAL;
 }
 
 static int add(struct pbc_mounts *m, const char *dir, const char *type, enum pbc_mount_kind kind,
