@@ -1,6 +1,7 @@
 #include "reader.h"
 
 #include "beneath.h"
+#include "decode.h"
 #include "stop.h"
 #include "unpack_pipe.h"
 
@@ -17,9 +18,16 @@ struct pbc_reader {
     char *path;
     int fd;
     enum pbc_format format;
-    struct archive *filter; /* undoes the compression; NULL for a plain tar */
+    /* What undoes the compression, by the node's own decoder where there is one. Neither is there
+     * for a plain tar. */
+    struct pbc_decoder *decoder;
+    struct archive *filter;
+    size_t used, len; /* of `packed`, by the decoder */
+    int more;         /* it has more without more of that */
+    struct pbc_error why;
     struct archive *tar;
-    int failed; /* read(2) did, with errno */
+    struct pbc_bundles probed; /* one: the file as it was at first */
+    int failed;                /* read(2) did, with errno */
     int take_all;
     uint8_t block[BLOCK];
     uint8_t packed[BLOCK];
@@ -39,6 +47,8 @@ static int archive_failed(struct pbc_reader *r, struct archive *a, struct pbc_er
 
     if (pbc_stopped(err) != 0)
         return -1;
+    if (r->why.text[0] != '\0')
+        return fail(r, r->why.code, NULL, r->why.text, err);
     if (r->failed != 0) {
         errno = r->failed;
         return pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot read %s", r->path);
@@ -73,6 +83,36 @@ static la_ssize_t next_packed(struct archive *a, void *arg, const void **ret)
     return read_file(r, a, r->packed, ret);
 }
 
+static la_ssize_t decode(struct pbc_reader *r, struct archive *a)
+{
+    size_t made = 0;
+
+    while (made == 0) {
+        const void *packed;
+        int rc;
+
+        if (!r->more) {
+            la_ssize_t n = read_file(r, a, r->packed, &packed);
+
+            if (n < 0)
+                return n;
+            r->used = 0;
+            r->len = (size_t)n;
+        }
+        if (r->len == 0 && pbc_decode_end(r->decoder, &r->why) == 0)
+            return 0;
+        rc = r->len == 0 ? -1
+                         : pbc_decode(r->decoder, r->packed, r->len, &r->used, r->block, BLOCK,
+                                      &made, &r->why);
+        if (rc < 0) {
+            archive_set_error(a, EILSEQ, "%s", r->why.text);
+            return ARCHIVE_FATAL;
+        }
+        r->more = rc;
+    }
+    return (la_ssize_t)made;
+}
+
 static la_ssize_t next_plain(struct archive *a, void *arg, const void **ret)
 {
     struct pbc_reader *r = arg;
@@ -82,6 +122,9 @@ static la_ssize_t next_plain(struct archive *a, void *arg, const void **ret)
         archive_set_error(a, EINTR, "stopped");
         return ARCHIVE_FATAL;
     }
+    *ret = r->block;
+    if (r->decoder != NULL)
+        return decode(r, a);
     if (r->filter == NULL)
         return read_file(r, a, r->block, ret);
     n = archive_read_data(r->filter, r->block, BLOCK);
@@ -89,8 +132,14 @@ static la_ssize_t next_plain(struct archive *a, void *arg, const void **ret)
         archive_set_error(a, archive_errno(r->filter), "%s", archive_error_string(r->filter));
         return ARCHIVE_FATAL;
     }
-    *ret = r->block;
     return n;
+}
+
+static int open_decoder(struct pbc_reader *r, struct pbc_error *err)
+{
+    r->decoder = pbc_decoder_new(r->format);
+    r->more = 0;
+    return r->decoder != NULL ? 0 : fail(r, PBC_EXIT_FAILED, NULL, "no memory to read it", err);
 }
 
 static int open_filter(struct pbc_reader *r, struct pbc_error *err)
@@ -114,10 +163,13 @@ int pbc_reader_again(struct pbc_reader *r, struct pbc_error *err)
 {
     archive_read_free(r->tar);
     archive_read_free(r->filter);
+    pbc_decoder_free(r->decoder);
     r->tar = r->filter = NULL;
+    r->decoder = NULL;
     if (lseek(r->fd, 0, SEEK_SET) != 0)
         return pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot read %s", r->path);
-    if (r->format != PBC_FORMAT_TAR && open_filter(r, err) != 0)
+    if (r->format != PBC_FORMAT_TAR &&
+        (pbc_decoder_exists(r->format) ? open_decoder(r, err) : open_filter(r, err)) != 0)
         return -1;
     r->tar = archive_read_new();
     if (r->tar == NULL || archive_read_support_format_tar(r->tar) != ARCHIVE_OK)
@@ -130,23 +182,22 @@ int pbc_reader_again(struct pbc_reader *r, struct pbc_error *err)
 struct pbc_reader *pbc_reader_open(const char *path, struct pbc_error *err)
 {
     struct pbc_reader *r = calloc(1, sizeof(*r));
-    struct pbc_bundles list = {.count = 1};
 
     if (r != NULL)
         r->fd = -1;
     if (r == NULL || (r->path = strdup(path)) == NULL ||
-        (list.item[0].path = strdup(path)) == NULL) {
+        (r->probed.item[0].path = strdup(path)) == NULL) {
         pbc_fail(err, PBC_EXIT_FAILED, "no memory");
         pbc_reader_free(r);
         return NULL;
     }
-    if (pbc_bundles_probe(&list, err) == 0) {
-        r->format = list.item[0].format;
+    r->probed.count = 1;
+    if (pbc_bundles_probe(&r->probed, err) == 0) {
+        r->format = r->probed.item[0].format;
         r->fd = open(path, O_RDONLY | O_CLOEXEC);
         if (r->fd < 0)
             pbc_fail_errno(err, PBC_EXIT_REFUSED, "cannot open %s", path);
     }
-    pbc_bundles_free(&list);
     if (r->fd < 0 || pbc_reader_again(r, err) != 0) {
         pbc_reader_free(r);
         return NULL;
@@ -160,8 +211,10 @@ void pbc_reader_free(struct pbc_reader *r)
         return;
     archive_read_free(r->tar);
     archive_read_free(r->filter);
+    pbc_decoder_free(r->decoder);
     if (r->fd >= 0)
         close(r->fd);
+    pbc_bundles_free(&r->probed);
     free(r->path);
     free(r);
 }
@@ -223,7 +276,15 @@ static int check_end(struct pbc_reader *r, struct pbc_error *err)
                     "truncated: the archive has no end mark (two blocks of zeros)", err);
     while ((n = next_plain(r->tar, r, &rest)) > 0)
         ;
-    return n < 0 ? archive_failed(r, r->tar, err) : 0;
+    /* A filter stops at the end of its stream. */
+    if (n == 0 && r->filter != NULL && (n = next_packed(r->tar, r, &rest)) > 0)
+        return pbc_fail(err, PBC_EXIT_REFUSED, "%s: corrupt: something follows the %s stream",
+                        r->path, pbc_format_name(r->format));
+    if (n < 0)
+        return archive_failed(r, r->tar, err);
+    return pbc_bundle_unchanged(r->probed.item, r->fd, NULL) == 0
+               ? 0
+               : fail(r, PBC_EXIT_REFUSED, NULL, "changed while it was being read: try again", err);
 }
 
 int pbc_reader_next(struct pbc_reader *r, struct archive_entry **ret, struct pbc_error *err)

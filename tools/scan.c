@@ -2,7 +2,6 @@
 
 #include "beneath.h"
 #include "contents.h"
-#include "frames.h"
 #include "path.h"
 #include "reader.h"
 #include "script.h"
@@ -10,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -20,6 +20,7 @@ struct scanning {
     struct pbc_reader *reader;
     struct pbc_contents contents;
     struct pbc_progress *progress;
+    uint64_t members;
     unsigned metas; /* how often .pbcast/bundle.conf has come */
     int others;     /* something that is not the bundle's own */
     int begun;      /* the same, and no directory */
@@ -284,22 +285,6 @@ static int scan_member(struct scanning *k, struct archive_entry *e, struct pbc_e
 
 /* --- the archive --------------------------------------------------------------------------- */
 
-/* How many frames it has, by their headers; 0 if it is none of frames. */
-static uint64_t count_frames(int fd)
-{
-    uint8_t header[PBC_FRAMES_HEADER];
-    struct pbc_frames_head head;
-    uint64_t frames = 0;
-    off_t at = 0;
-
-    while (pread(fd, header, sizeof(header), at) == (ssize_t)sizeof(header) &&
-           pbc_frames_known(header) && pbc_frames_decode(header, &head, NULL) == 0) {
-        frames++;
-        at += (off_t)(sizeof(header) + head.packed);
-    }
-    return frames;
-}
-
 static int look_at_file(struct pbc_scan *s, struct pbc_error *err)
 {
     uint8_t head[PBC_SNIFF_BYTES];
@@ -316,7 +301,7 @@ static int look_at_file(struct pbc_scan *s, struct pbc_error *err)
     s->packed = (uint64_t)st.st_size;
     n = pread(fd, head, sizeof(head), 0);
     s->format = pbc_format_name(pbc_format_sniff(head, n < 0 ? 0 : (size_t)n));
-    s->frames = count_frames(fd);
+    pbc_scan_frames(s, fd);
     close(fd);
     return 0;
 }
@@ -337,6 +322,7 @@ int pbc_scan(struct pbc_scan *s, const char *path, struct pbc_progress *progress
         pbc_reader_take_all(k.reader);
         pbc_contents_begin(&k.contents);
         while ((rc = pbc_reader_next(k.reader, &e, err)) == 1) {
+            k.members++;
             if (scan_member(&k, e, err) != 0) {
                 rc = -1;
                 break;
@@ -344,6 +330,10 @@ int pbc_scan(struct pbc_scan *s, const char *path, struct pbc_progress *progress
         }
         if (rc == 0 && !k.others && s->refused.text[0] == '\0')
             pbc_fail(&s->refused, PBC_EXIT_REFUSED, "the archive has no members");
+        if (rc == 0 && s->frames > 0 && s->frame_members != k.members && s->refused.text[0] == '\0')
+            pbc_fail(&s->refused, PBC_EXIT_REFUSED,
+                     "corrupt: it has %" PRIu64 " members, its frames' headers say %" PRIu64,
+                     k.members, s->frame_members);
         pbc_contents_end(&k.contents, s->contents);
     }
     free(k.held);

@@ -36,7 +36,8 @@ struct pbc_scan {
     char *path;
     uint64_t packed; /* bytes of the archive */
     const char *format;
-    uint64_t frames; /* 0: it is not of frames */
+    uint64_t frames;        /* 0: it is not of frames */
+    uint64_t frame_members; /* as their headers say */
     struct pbc_seen *seen;
     size_t count;
     size_t size;
@@ -53,6 +54,10 @@ struct pbc_scan {
 int pbc_scan(struct pbc_scan *s, const char *path, struct pbc_progress *progress,
              struct pbc_error *err);
 void pbc_scan_free(struct pbc_scan *s);
+
+/* Part of pbc_scan: the headers of a bundle of frames, from the first to the end of the file. What
+ * a node would refuse of them goes to s->refused. */
+void pbc_scan_frames(struct pbc_scan *s, int fd);
 
 /* The names of all members, sorted; `item` is the struct pbc_seen. They belong to the scan. */
 int pbc_scan_names(const struct pbc_scan *s, struct pbc_names *ret, struct pbc_error *err);

@@ -3,6 +3,7 @@
 
 #include "path.h"
 #include "relocate.h"
+#include "stop.h"
 #include "tempdir.h"
 #include "unpack_pipe.h"
 #include "writer.h"
@@ -66,28 +67,44 @@ static int make_member(struct making *k, const struct pbc_seen *m, struct pbc_er
     }
 }
 
-static void make_tree(struct pbc_scan *s, int root)
+static int make_tree(struct pbc_scan *s, int root, struct pbc_error *why)
 {
     struct pbc_writer_limits limits = {.entries = PBC_SCAN_MEMBERS_MAX};
     struct making k = {.w = pbc_writer_new(root, &limits)};
     int rc = 0;
 
-    if (k.w == NULL) {
-        pbc_fail(&s->refused, PBC_EXIT_FAILED, "no memory");
-        return;
-    }
+    if (k.w == NULL)
+        return pbc_fail(why, PBC_EXIT_FAILED, "no memory");
     for (size_t i = 0; i < s->count && rc == 0; i++) {
-        if (!pbc_member_is_own(s->seen[i].name))
-            rc = make_member(&k, &s->seen[i], &s->refused);
+        rc = pbc_stopped(why);
+        if (rc == 0 && !pbc_member_is_own(s->seen[i].name))
+            rc = make_member(&k, &s->seen[i], why);
     }
     if (rc == 0)
-        rc = pbc_writer_finish(k.w, &s->refused);
+        rc = pbc_writer_finish(k.w, why);
     pbc_writer_free(k.w);
+    return rc;
+}
+
+/* What a node would refuse is noted; what this machine refuses is an error here. */
+static int judge(struct pbc_scan *s, const char *dir, const struct pbc_error *why,
+                 struct pbc_error *err)
+{
+    if (pbc_stopped(err) != 0)
+        return -1;
+    if (why->code != PBC_EXIT_REFUSED)
+        return pbc_fail(err, why->code,
+                        "%s (the names are unpacked below %s to look at them; TMPDIR is another "
+                        "place)",
+                        why->text, dir);
+    s->refused = *why;
+    return 0;
 }
 
 int pbc_scan_tree(struct pbc_scan *s, struct pbc_manifest *found, struct pbc_error *err)
 {
     struct pbc_tempdir dir;
+    struct pbc_error why;
     int root, rc = 0;
 
     memset(found, 0, sizeof(*found));
@@ -96,12 +113,12 @@ int pbc_scan_tree(struct pbc_scan *s, struct pbc_manifest *found, struct pbc_err
     root = open(dir.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (root < 0)
         rc = pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot open %s", dir.path);
-    if (rc == 0 && s->refused.text[0] == '\0')
-        make_tree(s, root);
+    if (rc == 0 && s->refused.text[0] == '\0' && make_tree(s, root, &why) != 0)
+        rc = judge(s, dir.path, &why, err);
     if (rc == 0 && s->has_meta && pbc_manifest_add_meta(found, true, &s->meta, err) != 0)
         rc = -1;
-    if (rc == 0 && s->refused.text[0] == '\0')
-        (void)pbc_profile_detect(root, found, &s->refused);
+    if (rc == 0 && s->refused.text[0] == '\0' && pbc_profile_detect(root, found, &why) != 0)
+        rc = judge(s, dir.path, &why, err);
     if (root >= 0)
         close(root);
     pbc_tempdir_remove(&dir);

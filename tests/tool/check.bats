@@ -257,7 +257,7 @@ assert j["refused"] is None and len(j["by_directory"]) == 2, j' <<<"$output"
     bundle
     head -c 50000 b.tar.zst >cut.tar.zst
     pbcast check cut.tar.zst
-    refused "cut.tar.zst: corrupt"
+    refused "cut.tar.zst: truncated: the zstd stream ends in the middle"
     pbcast check b.tar.zst
     pbcast inspect b.tar.zst
     [[ -z $(ls tmp) ]]
@@ -269,6 +269,48 @@ assert j["refused"] is None and len(j["by_directory"]) == 2, j' <<<"$output"
     run env --default-signal=INT timeout -s INT -k 20 1 "$PBC_TOOL" check -q b.tar
     [[ $status == 124 ]] || said "124: it was stopped by the signal, and soon"
     says "stopped: Interrupt"
+}
+
+@test "what nodes say to the end of an archive, check says" {
+    echo x >t/x
+    bundle
+    cat b.tar.zst b.tar.zst >two.tar.zst
+    pbcast check two.tar.zst
+    [[ $status == 3 ]] || said "status 3"
+    says "corrupt: something follows the frame that ends the archive"
+    # the number of members that the last header but one states
+    $PYTHON - b.tar.zst odd.tar.zst <<'EOF'
+import sys
+data = bytearray(open(sys.argv[1], "rb").read())
+heads = [i for i in range(len(data) - 68) if data[i:i + 4] == data[:4] and data[i + 8:i + 12] == data[8:12]]
+data[heads[-2] + 35] += 1
+open(sys.argv[2], "wb").write(data)
+EOF
+    pbcast check odd.tar.zst
+    [[ $status == 3 ]] || said "status 3"
+    says "its frames' headers say"
+    tar -C t -czf b.tar.gz .
+    { cat b.tar.gz && yes | head -c 1000; } >more.tar.gz
+    pbcast check more.tar.gz
+    refused "more.tar.gz: corrupt: "
+    { cat b.tar.gz && head -c 1000 /dev/zero; } >zeros.tar.gz
+    pbcast check -q zeros.tar.gz
+    [[ $status != 3 ]] || said "zeros are ignored, as by gzip"
+    head -c -20 b.tar.gz >cut.tar.gz
+    pbcast check cut.tar.gz
+    refused "cut.tar.gz: truncated: the gzip stream ends in the middle"
+    tar -C t -cJf b.tar.xz .
+    { cat b.tar.xz && head -c 600000 /dev/urandom; } >more.tar.xz
+    pbcast check more.tar.xz
+    refused "more.tar.xz: corrupt"
+}
+
+@test "a full directory for temporary files is no fault of the bundle" {
+    mkdir tmp t/d{1..40}
+    bundle
+    run unshare -rm bash -c 'mount -t tmpfs -o nr_inodes=20 none tmp && TMPDIR=$PWD/tmp "$@"' bash "$PBC_TOOL" check b.tar.zst
+    refused 4 "TMPDIR"
+    says "No space left on device"
 }
 
 @test "whatever nodes say to bundle.conf, check says" {

@@ -271,6 +271,19 @@ until [ -s watch ] && grep -q "^State:.Z" /proc/$(cat watch)/status; do sleep 0.
     done_well
 }
 
+@test "convert: an archive that changes meanwhile is refused" {
+    head -c 30000000 /dev/urandom >t/x
+    tar -C t -cf b.tar .
+    "$PBC_TOOL" convert -q -l 19 b.tar b.tar.zst 2>said &
+    appears 'b.tar.zst.*'
+    touch b.tar
+    status=0
+    wait $! || status=$?
+    output=$(<said)
+    refused "b.tar: changed while it was being read: try again"
+    left_nothing
+}
+
 @test "convert: it tells how far it is, and can be stopped in its first reading" {
     local archive
     head -c 30000000 /dev/urandom >t/noise
