@@ -10,6 +10,7 @@
 #endif
 #ifdef PBC_HAVE_ZSTD
 #include <zstd.h>
+#include <zstd_errors.h>
 #endif
 
 #if defined(PBC_HAVE_ISAL) || defined(PBC_HAVE_ZLIB)
@@ -205,6 +206,12 @@ static int decode_zstd(struct pbc_decoder *d, const uint8_t *in, size_t len, siz
     rc = ZSTD_decompressStream(d->zst, &dst, &src);
     *used = src.pos;
     *made = dst.pos;
+    if (ZSTD_isError(rc) && ZSTD_getErrorCode(rc) == ZSTD_error_frameParameter_windowTooLarge)
+        return pbc_fail(err, PBC_EXIT_REFUSED,
+                        "to unpack it takes more than 128 MiB of memory at a time: compress it "
+                        "anew, with less than zstd --long=28");
+    if (ZSTD_isError(rc) && ZSTD_getErrorCode(rc) == ZSTD_error_memory_allocation)
+        return pbc_fail(err, PBC_EXIT_FAILED, "no memory to decode");
     if (ZSTD_isError(rc))
         return pbc_fail(err, PBC_EXIT_REFUSED, "corrupt: not a valid zstd stream (%s)",
                         ZSTD_getErrorName(rc));

@@ -81,6 +81,8 @@ static int decode(struct reader *r, ZSTD_outBuffer *out)
     rc = ZSTD_decompressStream(r->hand->zstd, out, &in);
     if (ZSTD_isError(rc) && ZSTD_getErrorCode(rc) == ZSTD_error_dstSize_tooSmall)
         return too_much(r);
+    if (ZSTD_isError(rc) && ZSTD_getErrorCode(rc) == ZSTD_error_memory_allocation)
+        return pbc_fail(&r->err, PBC_EXIT_FAILED, "no memory to unpack");
     if (ZSTD_isError(rc))
         return pbc_fail(&r->err, PBC_EXIT_REFUSED, "corrupt: not a valid zstd frame (%s)",
                         ZSTD_getErrorName(rc));

@@ -335,7 +335,7 @@ static void a_zstd_window_beyond_128_mib_is_refused(void **state)
     assert_memory_equal(out.data, want.data, 4);
     bytes_free(&packed);
     zstd_with_window(28, &packed);
-    assert_refused(PBC_FORMAT_ZSTD, &packed, "corrupt");
+    assert_refused(PBC_FORMAT_ZSTD, &packed, "more than 128 MiB of memory");
     bytes_free(&packed);
     bytes_free(&out);
 }
