@@ -15,7 +15,7 @@ static double mib(uint64_t bytes)
 
 void pbc_report_progress(const struct pbc_run *r)
 {
-    double elapsed = seconds(r->first_byte, pbc_now_ms());
+    double elapsed = seconds(r->first_byte, r->tick);
     uint32_t done = (uint32_t)(r->unpacked || r->has_set);
 
     if (r->conf->progress == PBC_PROGRESS_OFF)
@@ -29,7 +29,7 @@ void pbc_report_progress(const struct pbc_run *r)
 
 void pbc_report_summary(const struct pbc_run *r)
 {
-    uint64_t now = pbc_now_ms();
+    uint64_t now = pbc_now_ms() - r->clock.stood;
     const char *s = r->check.bundles == 1 ? "" : "s";
     const char *n = r->size == 1 ? "" : "s";
     char new[24] = "";

@@ -247,8 +247,10 @@ static void prepare(struct pbc_run *r)
             fail_here(r, &err);
     }
     if (r->size > 1 && (pbc_net_choose(conf->address, conf->node, &r->mine, &err) != 0 ||
-                        (r->listener = pbc_net_listen(&r->mine, 64, &err)) < 0))
+                        (r->listener = pbc_net_listen(&r->mine, 64, &err)) < 0)) {
+        r->mine = (struct pbc_address){0}; /* nobody is to call here */
         fail_here(r, &err);
+    }
     if (r->listener >= 0 && r->place.dirfd >= 0) {
         char name[48];
 
@@ -345,7 +347,7 @@ enum pbc_exit pbc_run(const struct pbc_run_conf *conf, struct pbc_coord *coord)
             begin_transport(r);
         else
             coord->close(coord); /* it has done its part */
-        r->met = pbc_now_ms();
+        r->met = pbc_clock_ms(&r->clock);
         r->give_up = r->met + PBC_LINGER_MS;
         pbc_run_loop(r);
     }

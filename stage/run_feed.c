@@ -124,7 +124,7 @@ int pbc_feed_dial(struct pbc_run *r, struct pbc_lane *l, uint32_t rank,
     memset(&l->from, 0, sizeof(l->from));
     l->from.lane = l->index;
     pbc_peer_at(&l->from, rank, at);
-    l->moved = pbc_now_ms();
+    l->moved = pbc_clock_ms(&r->clock);
     return pbc_peer_dial(r, &l->from, err);
 }
 
@@ -210,7 +210,7 @@ void pbc_feed_missing(struct pbc_run *r, struct pbc_lane *l, const struct pbc_er
     if (r->failed || l->lost_at != 0)
         return;
     l->lost = *why;
-    l->lost_at = pbc_now_ms();
+    l->lost_at = pbc_clock_ms(&r->clock);
 }
 
 void pbc_feed_lost(struct pbc_run *r, struct pbc_peer *p, const struct pbc_error *why)
@@ -220,7 +220,7 @@ void pbc_feed_lost(struct pbc_run *r, struct pbc_peer *p, const struct pbc_error
     int over = is_from ? is_over(r) : p->moved;
     struct pbc_error err;
 
-    if (is_from && !over && pbc_peer_redials(p))
+    if (is_from && !over && pbc_peer_redials(r, p))
         return;
     pbc_peer_gone(p);
     if (r->failed || over)

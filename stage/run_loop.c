@@ -175,7 +175,7 @@ static void serve_threads(struct pbc_run *r)
         while (!r->failed && (c = pbc_source_next(r->source)) != NULL) {
             pbc_run_from_source(r, c);
             if (r->done_seen)
-                r->sent = pbc_now_ms();
+                r->sent = pbc_clock_ms(&r->clock);
         }
         if (pbc_source_failed(r->source, &err))
             pbc_run_fail(r, r->conf->node, &err);
@@ -190,7 +190,7 @@ static void serve_threads(struct pbc_run *r)
         if (state == PBC_UNPACK_FAILED)
             pbc_run_fail(r, r->conf->node, &err);
         r->unpacked = state == PBC_UNPACK_DONE;
-        r->unpacked_at = pbc_now_ms();
+        r->unpacked_at = pbc_clock_ms(&r->clock);
     }
 }
 
@@ -286,7 +286,7 @@ static void look_at_time(struct pbc_run *r, uint64_t now)
                  r->conf->timeout, done, pbc_tree_subtree(r->arity, r->size, r->rank));
         pbc_run_fail(r, r->conf->node, &err);
     }
-    if (now - r->tick >= REPORT_MS && r->phase == PBC_PHASE_STREAM) {
+    if (now >= r->tick + REPORT_MS && r->phase == PBC_PHASE_STREAM) {
         r->tick = now;
         if (r->rank == 0)
             pbc_report_progress(r);
@@ -372,7 +372,7 @@ void pbc_run_loop(struct pbc_run *r)
             pbc_run_fail(r, r->conf->node, &err);
             break;
         }
-        now = pbc_now_ms();
+        now = pbc_clock_ms(&r->clock);
         if (p.fds[FD_SIGNALS].revents != 0)
             serve_signals(r);
         if (p.fds[FD_LISTENER].revents != 0)

@@ -18,7 +18,7 @@ void pbc_run_fail(struct pbc_run *r, const char *node, const struct pbc_error *e
     r->failed = 1;
     r->error = *err;
     memcpy(r->failed_node, node, strlen(node) + 1);
-    r->give_up = pbc_now_ms() + PBC_LINGER_MS;
+    r->give_up = pbc_clock_ms(&r->clock) + PBC_LINGER_MS;
     if (r->stream != NULL)
         pbc_stream_stop(r->stream);
 }
@@ -52,7 +52,7 @@ int pbc_peer_dial(struct pbc_run *r, struct pbc_peer *p, struct pbc_error *err)
 
     if (fd < 0)
         return -1;
-    p->conn = pbc_conn_dialled(fd, r->rank, p->rank, r->key, pbc_now_ms());
+    p->conn = pbc_conn_dialled(fd, r->rank, p->rank, r->key, pbc_clock_ms(&r->clock));
     return p->conn != NULL ? 0 : pbc_fail(err, PBC_EXIT_FAILED, "no memory for a connection");
 }
 
@@ -66,7 +66,7 @@ void pbc_peer_gone(struct pbc_peer *p)
 
 /* A connection that is open here may have been closed there before the proof came: by a flood, or
  * because one of the two has paused. The first frame says that it was not. */
-int pbc_peer_redials(struct pbc_peer *p)
+int pbc_peer_redials(struct pbc_run *r, struct pbc_peer *p)
 {
     if ((p->open && p->conn->known) || p->redials >= REDIALS)
         return 0;
@@ -74,7 +74,7 @@ int pbc_peer_redials(struct pbc_peer *p)
     p->conn = NULL;
     p->open = p->claimed = 0;
     p->redials++;
-    p->redial_at = pbc_now_ms() + REDIAL_MS;
+    p->redial_at = pbc_clock_ms(&r->clock) + REDIAL_MS;
     return 1;
 }
 
@@ -112,7 +112,7 @@ void pbc_lost_parent(struct pbc_run *r, const struct pbc_error *why)
 
     if (own_fault(r, why))
         return;
-    if (!r->failed && pbc_peer_redials(&r->parent))
+    if (!r->failed && pbc_peer_redials(r, &r->parent))
         return;
     pbc_peer_gone(&r->parent);
     if (r->failed || r->phase == PBC_PHASE_END)

@@ -135,7 +135,7 @@ static void root_go(struct pbc_run *r)
         return;
     }
     r->phase = PBC_PHASE_STREAM;
-    r->first_byte = r->tick = pbc_now_ms();
+    r->first_byte = r->tick = pbc_clock_ms(&r->clock);
     if (pbc_run_unpack(r, &err) != 0)
         fail_here(r, &err);
     else
@@ -308,7 +308,7 @@ void pbc_run_advance(struct pbc_run *r)
     if (r->failed)
         return;
     if (r->phase == PBC_PHASE_CONNECT && root && all(r, is_open)) {
-        r->connected = pbc_now_ms();
+        r->connected = pbc_clock_ms(&r->clock);
         r->phase = PBC_PHASE_PROBE;
     }
     if (r->phase == PBC_PHASE_PROBE && pbc_source_probed(r->source))
@@ -334,7 +334,7 @@ void pbc_run_advance(struct pbc_run *r)
             return;
         r->told_ready = 1;
         sum_ready_here(r);
-        r->all_ready = pbc_now_ms();
+        r->all_ready = pbc_clock_ms(&r->clock);
         if (root) {
             r->phase = PBC_PHASE_COMMIT;
             tell_all(r, PBC_FRAME_COMMIT);

@@ -143,7 +143,8 @@ struct pbc_run {
     struct pbc_error error;
     char failed_node[PBC_NODE_MAX];
 
-    /* ms on the monotonic clock */
+    struct pbc_clock clock; /* from the end of the exchange on */
+    /* its ms */
     uint64_t began;
     uint64_t met; /* the exchange was over */
     uint64_t connected;
@@ -284,7 +285,7 @@ void pbc_peer_gone(struct pbc_peer *p);
 
 /* A connection that this node has dialled has failed. If there is to be another try: close it, set
  * the time for that, and return 1; else return 0. */
-int pbc_peer_redials(struct pbc_peer *p);
+int pbc_peer_redials(struct pbc_run *r, struct pbc_peer *p);
 
 /* Bytes of memory that the agent may come to need for itself in this run, as far as they matter. */
 uint64_t pbc_run_own_memory(const struct pbc_run *r);

@@ -22,7 +22,7 @@ static int in_order(struct pbc_run *r, const struct pbc_chunk *c, struct pbc_err
         r->in_bundle = 1;
         r->next_offset = 0;
         if (r->first_byte == 0)
-            r->first_byte = pbc_now_ms();
+            r->first_byte = pbc_clock_ms(&r->clock);
         return pbc_begin_decode(c->data, f->length, &begin, err);
     case PBC_FRAME_DATA:
         if (!r->in_bundle || f->bundle != r->next_bundle || f->aux != r->next_offset ||

@@ -7,6 +7,8 @@
  * soon is seen soon, and waiting for long costs next to nothing. */
 #include "stream_mpi.h"
 
+#include "clock.h"
+
 #include <mpi.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -255,11 +257,16 @@ static int look_at_time(const struct transport *t, uint64_t waited, struct pbc_e
 
 static int carry(struct transport *t, int rank, struct pbc_error *err)
 {
-    t->moved = now_ns();
+    uint64_t looked;
+
+    t->moved = looked = now_ns();
     while (!(t->over && t->flying == 0) && (FINALIZES || !pbc_stream_stopped(t->stream))) {
         int moved = rank == 0 ? serve_root(t, err) : serve_other(t, err);
         uint64_t now = now_ns();
 
+        if (now - looked > PBC_CLOCK_GAP_MS * UINT64_C(1000000)) /* the job was suspended */
+            t->moved += now - looked;
+        looked = now;
         if (moved < 0 || (moved == NOTHING && look_at_time(t, now - t->moved, err) != 0))
             return -1;
         if (moved != NOTHING)

@@ -942,6 +942,24 @@ static void stubborn(void **state)
     assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 }
 
+/* The script stops its parent and runs past the time that it has. */
+static void the_time_while_the_job_is_suspended_does_not_count(void **state)
+{
+    struct pbc_output out;
+    char *argv[] = {site.srun, NULL};
+    struct pbc_child child = {.argv = argv, .envp = argv + 1, .seconds = 4, .output = &out};
+    enum pbc_child_end end;
+    struct pbc_error err;
+    int status;
+
+    srun_is(state, "trap 'exit 9' INT; kill -STOP $PPID; /bin/sleep 5; kill -CONT $PPID\n"
+                   "/bin/sleep 0.5; exit 7");
+    pbc_output_init(&out, 2, 1);
+    assert_int_equal(pbc_child_run(&child, &end, &status, &err), 0);
+    assert_int_equal(end, PBC_CHILD_EXITED);
+    assert_int_equal(WEXITSTATUS(status), 7);
+}
+
 static int die_while_waiting(void *arg)
 {
     struct pbc_error err;
@@ -1017,6 +1035,7 @@ int main(void)
         cmocka_unit_test_setup(interrupted, setup),
         cmocka_unit_test_setup(out_of_time, setup),
         cmocka_unit_test_setup(stubborn, setup),
+        cmocka_unit_test_setup(the_time_while_the_job_is_suspended_does_not_count, setup),
         cmocka_unit_test_setup(child_ends_with_its_parent, setup),
     };
 
