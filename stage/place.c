@@ -25,6 +25,23 @@ static int is_ours(const char *name)
     return strncmp(name, INCOMING, strlen(INCOMING)) == 0 || strncmp(name, MARK, strlen(MARK)) == 0;
 }
 
+/* Its descriptor, locked, or -1. The directory's lock is for the moment between another agent's
+ * mkdir and lock only: others wait for it. This is to tidy up, and waits for nobody. */
+static int lock_abandoned(int dirfd, const char *name)
+{
+    int fd;
+
+    if (flock(dirfd, LOCK_EX | LOCK_NB) != 0)
+        return -1;
+    fd = openat(dirfd, name, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        close(fd);
+        fd = -1;
+    }
+    (void)flock(dirfd, LOCK_UN);
+    return fd;
+}
+
 /* An incoming tree, its manifest or a mark that nobody holds a lock on belongs to an agent that was
  * killed. */
 static void remove_abandoned(int dirfd)
@@ -38,24 +55,14 @@ static void remove_abandoned(int dirfd)
             close(copy);
         return;
     }
-    /* Not between another agent's mkdir and lock. This only tidies up: it waits for nobody. */
-    if (flock(dirfd, LOCK_EX | LOCK_NB) != 0) {
-        closedir(d);
-        return;
-    }
     while ((e = readdir(d)) != NULL) {
-        int fd;
+        int fd = is_ours(e->d_name) ? lock_abandoned(dirfd, e->d_name) : -1;
 
-        if (!is_ours(e->d_name))
-            continue;
-        fd = openat(dirfd, e->d_name, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
         if (fd < 0)
             continue;
-        if (flock(fd, LOCK_EX | LOCK_NB) == 0)
-            (void)pbc_remove_tree(dirfd, e->d_name, NULL);
+        (void)pbc_remove_tree(dirfd, e->d_name, NULL);
         close(fd);
     }
-    (void)flock(dirfd, LOCK_UN);
     closedir(d);
 }
 
@@ -247,29 +254,34 @@ static int rename_both(struct pbc_place *p, const char *set, struct pbc_error *e
     if (renameat(p->dirfd, incoming_manifest(p, name), p->dirfd, manifest) == 0)
         return 0;
     (void)cannot(p, "write", manifest, err);
-    (void)pbc_remove_tree(p->dirfd, set, NULL);
+    (void)renameat(p->dirfd, set, p->dirfd, p->incoming);
     return -1;
 }
 
+static const char *name_aside(const struct pbc_place *p, char name[96])
+{
+    snprintf(name, 96, "%s.aside", p->incoming);
+    return name;
+}
+
+/* Nothing is removed here, which could take long: others wait, for the lock and for an answer.
+ * pbc_place_close does. */
 int pbc_place_publish(struct pbc_place *p, const char *set, struct pbc_error *err)
 {
     char name[96];
-    int rc;
+    int rc = 0;
 
     /* Runs with different roots may publish the same set here at the same time. */
     if (flock(p->dirfd, LOCK_EX) != 0)
         return pbc_fail_errno(err, PBC_EXIT_FAILED, "cannot lock %s", p->dir);
-    if (pbc_place_has(p, set)) {
-        (void)unlinkat(p->dirfd, incoming_manifest(p, name), 0);
-        rc = pbc_remove_tree(p->dirfd, p->incoming, err);
-    } else { /* a tree without a manifest, perhaps */
-        rc = pbc_remove_tree(p->dirfd, set, err);
+    if (!pbc_place_has(p, set)) {
+        /* a tree without a manifest, perhaps */
+        if (renameat(p->dirfd, set, p->dirfd, name_aside(p, name)) != 0 && errno != ENOENT)
+            rc = cannot(p, "set aside", set, err);
         if (rc == 0)
             rc = rename_both(p, set, err);
     }
     (void)flock(p->dirfd, LOCK_UN);
-    if (rc == 0)
-        p->incoming[0] = '\0';
     return rc;
 }
 
@@ -280,6 +292,7 @@ void pbc_place_close(struct pbc_place *p)
     if (p->incoming[0] != '\0') {
         (void)unlinkat(p->dirfd, incoming_manifest(p, name), 0);
         (void)pbc_remove_tree(p->dirfd, p->incoming, NULL);
+        (void)pbc_remove_tree(p->dirfd, name_aside(p, name), NULL);
     }
     if (p->markfd >= 0) {
         (void)unlinkat(p->dirfd, p->mark, 0);

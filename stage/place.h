@@ -2,6 +2,7 @@
  *
  *     .incoming-<random>/          the tree being unpacked; locked while its agent lives
  *     .incoming-<random>.manifest  its manifest, locked as well
+ *     .incoming-<random>.aside     what was in its way, and is being removed
  *     <set>/                       a whole tree
  *     <set>.manifest               says so; comes last, by rename
  *     <set>.lock                   held by the root of a run for this set
@@ -69,10 +70,12 @@ int pbc_place_begin(struct pbc_place *p, struct pbc_error *err);
 int pbc_place_describe(struct pbc_place *p, const struct pbc_manifest *m, struct pbc_error *err);
 
 /* Rename the incoming tree and its manifest to the names of `set`. If another run on this node has
- * published the set meanwhile, that one stays and ours is removed: they are the same. */
+ * published the set meanwhile, that one stays: they are the same. What is not needed is removed by
+ * pbc_place_close. */
 int pbc_place_publish(struct pbc_place *p, const char *set, struct pbc_error *err);
 
-/* Remove the incoming tree, if there is one, its manifest and the mark, release the lock, close. */
+/* Remove the incoming tree, if there is one, its manifest, what was in its way, and the mark,
+ * release the lock, close. */
 void pbc_place_close(struct pbc_place *p);
 
 #endif
