@@ -8,9 +8,10 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define COPY_BLOCK (64u << 10)
 
 /* The directory that is being copied. */
 struct level {
@@ -27,6 +28,7 @@ struct copy {
     char name[PBC_PATH_MAX];
     size_t depth;
     struct level level[PBC_NAME_DEPTH + 1];
+    char block[PBC_PATH_MAX + COPY_BLOCK]; /* of a file */
 };
 
 static int failed(const struct copy *c, struct pbc_error *err)
@@ -38,22 +40,62 @@ static int failed(const struct copy *c, struct pbc_error *err)
 
 /* ---- files that hold the tree's path ---- */
 
-static int write_replaced(const struct copy *c, int fd, const char *data, size_t len)
+/* More of the file behind the `kept` bytes in c->block; as many as are there now, -1 failed. It is
+ * read, not mapped: a task may cut it short, and a hole that is mapped becomes memory. */
+static ssize_t read_more(struct copy *c, int from, size_t kept)
 {
-    const char *hit;
+    ssize_t n = pbc_io_read(from, c->block + kept, COPY_BLOCK);
 
-    while ((hit = memmem(data, len, c->base->old_root, c->rootlen)) != NULL) {
-        if (pbc_io_write(fd, data, (size_t)(hit - data)) != 0 ||
-            pbc_io_write(fd, c->base->new_root, c->rootlen) != 0)
-            return -1;
-        len -= (size_t)(hit - data) + c->rootlen;
-        data = hit + c->rootlen;
-    }
-    return pbc_io_write(fd, data, len);
+    return n < 0 ? -1 : (ssize_t)kept + n;
 }
 
-static int copy_file(const struct copy *c, const char *part, const struct stat *st,
-                     const char *data, struct pbc_error *err)
+/* How many of the last bytes may be the beginning of the path. */
+static size_t tail_of(const struct copy *c, size_t len)
+{
+    return len < c->rootlen ? len : c->rootlen - 1;
+}
+
+/* 1 if the file holds the tree's path, 0 if not, -1 with errno. */
+static int holds_root(struct copy *c, int from)
+{
+    size_t kept = 0;
+    ssize_t n;
+
+    while ((n = read_more(c, from, kept)) > (ssize_t)kept) {
+        if (memmem(c->block, (size_t)n, c->base->old_root, c->rootlen) != NULL)
+            return 1;
+        kept = tail_of(c, (size_t)n);
+        memmove(c->block, c->block + (size_t)n - kept, kept);
+    }
+    return n < 0 ? -1 : 0;
+}
+
+static int write_replaced(struct copy *c, int from, int to)
+{
+    size_t kept = 0;
+    ssize_t n;
+
+    while ((n = read_more(c, from, kept)) > (ssize_t)kept) {
+        const char *data = c->block, *hit;
+        size_t len = (size_t)n;
+
+        while ((hit = memmem(data, len, c->base->old_root, c->rootlen)) != NULL) {
+            if (pbc_io_write(to, data, (size_t)(hit - data)) != 0 ||
+                pbc_io_write(to, c->base->new_root, c->rootlen) != 0)
+                return -1;
+            len -= (size_t)(hit - data) + c->rootlen;
+            data = hit + c->rootlen;
+        }
+        kept = tail_of(c, len);
+        if (pbc_io_write(to, data, len - kept) != 0)
+            return -1;
+        memmove(c->block, data + len - kept, kept);
+    }
+    return n < 0 ? -1 : pbc_io_write(to, c->block, kept);
+}
+
+static int copy_file(struct copy *c, int from, const char *part, const struct stat *st,
+                     struct pbc_error *err)
 {
     const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, st->st_mtim};
     int rc = 0;
@@ -65,7 +107,7 @@ static int copy_file(const struct copy *c, const char *part, const struct stat *
                 O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return failed(c, err);
-    if (write_replaced(c, fd, data, (size_t)st->st_size) != 0 ||
+    if (lseek(from, 0, SEEK_SET) != 0 || write_replaced(c, from, fd) != 0 ||
         fchmod(fd, st->st_mode & 0755) != 0 || futimens(fd, times) != 0)
         rc = failed(c, err);
     close(fd);
@@ -74,11 +116,9 @@ static int copy_file(const struct copy *c, const char *part, const struct stat *
 }
 
 /* 1 if the file holds the tree's path, and is copied; 0 if not. */
-static int copy_if_it_holds_root(const struct copy *c, int from, const char *part,
-                                 struct pbc_error *err)
+static int copy_if_it_holds_root(struct copy *c, int from, const char *part, struct pbc_error *err)
 {
     struct stat st;
-    char *data;
     int rc = 0;
     int fd;
 
@@ -87,18 +127,13 @@ static int copy_if_it_holds_root(const struct copy *c, int from, const char *par
     fd = openat(from, part, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0)
         return errno == ENOENT ? 0 : failed(c, err);
-    if (fstat(fd, &st) != 0) {
+    if (fstat(fd, &st) != 0)
         rc = failed(c, err);
-    } else if (S_ISREG(st.st_mode) && (size_t)st.st_size >= c->rootlen) {
-        data = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-        if (data == MAP_FAILED) {
-            rc = failed(c, err);
-        } else {
-            if (memmem(data, (size_t)st.st_size, c->base->old_root, c->rootlen) != NULL)
-                rc = copy_file(c, part, &st, data, err) == 0 ? 1 : -1;
-            munmap(data, (size_t)st.st_size);
-        }
-    }
+    else if (S_ISREG(st.st_mode) && (size_t)st.st_size >= c->rootlen &&
+             (rc = holds_root(c, fd)) < 0)
+        rc = failed(c, err);
+    if (rc > 0 && copy_file(c, fd, part, &st, err) != 0)
+        rc = -1;
     close(fd);
     return rc;
 }
@@ -176,6 +211,9 @@ static int copy_entry(struct copy *c, const char *part, struct pbc_error *err)
     if (fstatat(dirfd(l->from), part, &st, AT_SYMLINK_NOFOLLOW) != 0)
         return errno == ENOENT ? 0 : failed(c, err);
     if (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode) && !S_ISLNK(st.st_mode))
+        return 0;
+    /* A task has made it: no bundle can. */
+    if (S_ISLNK(st.st_mode) && pbc_follow(c->base->fd, c->name, NULL, NULL) == PBC_OUTSIDE)
         return 0;
     if (pbc_writer_take_over(c->w, c->name, S_ISLNK(st.st_mode), err) != 0)
         return -1;

@@ -24,10 +24,10 @@ struct pbc_base {
 };
 
 /* Fill the writer's tree, which is empty. Regular files and symbolic links become hard links,
- * directories keep their modes; what no bundle can have brought (devices, fifos, sockets) is left
- * out, as is what disappears meanwhile. Files that hold `old_root` are copied with `new_root` in
- * its place, and keep mode and time. PBC_EXIT_REFUSED beyond the writer's limits, or deeper than a
- * member's name can be; PBC_EXIT_NOSPACE; PBC_EXIT_FAILED. */
+ * directories keep their modes; what no bundle can have brought (devices, fifos, sockets, links out
+ * of the tree) is left out, as is what disappears meanwhile. Files that hold `old_root` are copied
+ * with `new_root` in its place, and keep mode and time. PBC_EXIT_REFUSED beyond the writer's
+ * limits, or deeper than a member's name can be; PBC_EXIT_NOSPACE; PBC_EXIT_FAILED. */
 int pbc_base_copy(struct pbc_writer *w, const struct pbc_base *base, struct pbc_error *err);
 
 #endif

@@ -137,6 +137,7 @@ void *pbc_write_thread(void *arg)
     struct pbc_chunk *c;
     struct pbc_error err;
     unsigned bundle = 0;
+    int at_end = 0;
     int rc = 0;
 
     if (u->conf.base != NULL) {
@@ -147,18 +148,21 @@ void *pbc_write_thread(void *arg)
         pbc_unpack_wrote(u);
     }
     while (rc == 0 && (c = pbc_fifo_pop(&u->plain)) != NULL) {
-        int done = c->frame.type == PBC_FRAME_DONE;
-
-        if (!done)
+        at_end = c->frame.type == PBC_FRAME_DONE;
+        if (!at_end)
             bundle = c->frame.bundle;
         pbc_chunk_unref(c);
-        rc = done ? pbc_writer_finish(u->writer, &err) : unpack_bundle(u, bundle, &err);
-        if (rc == 0 && done) {
+        rc = at_end ? pbc_writer_finish(u->writer, &err) : unpack_bundle(u, bundle, &err);
+        if (rc == 0 && at_end) {
             pbc_unpack_done(u);
             return NULL;
         }
     }
-    if (rc != 0)
+    /* Which bundle, or the tree before them, a link is of that leads out only at the end, is not
+     * known; it may be the only one. */
+    if (rc != 0 && at_end && (u->conf.bundles > 1 || u->conf.base != NULL))
+        pbc_unpack_fail_before(u, &err);
+    else if (rc != 0)
         pbc_unpack_fail(u, bundle, &err);
     return NULL;
 }
