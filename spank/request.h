@@ -22,7 +22,8 @@ struct pbc_ask {
 
 struct pbc_request {
     struct pbc_site site;
-    int in_job; /* srun inside an allocation that outlives it */
+    int in_job;   /* srun inside an allocation, with that one's environment */
+    int outlived; /* srun in an allocation that outlives it: so, or by --jobid */
     struct pbc_ask ask[PBC_PARTS];
     int verbose;
     struct pbc_bundles bundles; /* what they come to */

@@ -39,7 +39,7 @@ static int already_staged(const struct pbc_request *r, const struct pbc_step *st
 static int give_up(const struct pbc_request *r, const struct pbc_error *err)
 {
     pbc_slurm_error("%s", err->text);
-    if (!r->in_job)
+    if (!r->outlived)
         return -1;
     return setenv(PBC_VAR_FAILED, "1", 1) < 0 ? -1 : 0;
 }
@@ -54,8 +54,8 @@ static void warn_of_credential(const struct pbc_request *r, int64_t seconds)
         pbc_slurm_error("staging took %lld s, and Slurm launches no task %d s after its step was "
                         "made (AuthInfo=cred_expire in slurm.conf). %s",
                         (long long)seconds, expire,
-                        r->in_job ? "All is staged now: run the same srun again"
-                                  : "Use sbatch, which stages before it makes steps");
+                        r->outlived ? "All is staged now: run the same srun again"
+                                    : "Use sbatch, which stages before it makes steps");
 }
 
 /* Look up again the names whose version depends on the partition, which is known now. */

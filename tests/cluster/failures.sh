@@ -252,6 +252,40 @@ timeout 200 srun echo plain-task; echo second=\$?"
         expect_count 2 plain-task && expect_out "second=0" && nothing_left
 }
 
+# From a shell that knows nothing of the job.
+test_a_failed_staging_by_jobid_leaves_no_step_behind() {
+    local id
+    new_dir
+    seq 100000 | gzip >"$dir/b.tar.gz"
+    script 'sleep 300'
+    id=$(as_user sbatch --parsable -N2 -o /dev/null "$script")
+    for ((i = 0; i < 100; i++)); do
+        [[ $(as_user squeue -h -j "$id" -o %T) != RUNNING ]] || break
+        sleep 0.1
+    done
+    capture srun --jobid="$id" -n2 --pbcast-bundle="$udir/b.tar.gz" echo staged-task
+    expect_failure && expect_count 1 "error: pbcast: " && expect_no_line staged-task || return
+    LIMIT=100 capture srun --jobid="$id" -n2 --immediate=30 echo plain-task
+    expect_rc 0 && expect_count 2 plain-task || return
+    as_user scancel "$id"
+    nothing_left
+}
+
+# For longer than stall=, and long enough for timeout= to be over.
+test_a_job_that_is_suspended_while_it_stages_goes_on() {
+    start_slow_job 24 20mbit || return
+    cluster exec ctl scontrol suspend "$job" || fail "cannot suspend" || return
+    sleep 62
+    cluster exec ctl scontrol resume "$job" || fail "cannot resume" || return
+    for ((i = 0; i < 300; i++)); do
+        [[ -n $(as_user squeue -h -j "$job" 2>/dev/null) ]] || break
+        sleep 0.2
+    done
+    cluster rate all off
+    out=$(cat "$SHARED/home/alice/$log")
+    expect_no "pbcast: error" && expect_no "error: pbcast: " && expect_count 5 ran && nothing_left
+}
+
 test_a_profile_that_does_not_fit_the_tree_is_told_once() {
     simple_bundle plain
     capture srun -N4 -n16 --overcommit --pbcast-bundle="$bundle" --pbcast-env=python echo ran
