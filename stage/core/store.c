@@ -23,6 +23,8 @@
 #define SETTLE_STEPS 100
 #define SETTLE_NANOS 10000000L
 
+#define MAKE_TRIES 3
+
 /* ---- the way to the store ---- */
 
 /* Closes `fd` and keeps errno: ENOENT tells callers something. */
@@ -251,15 +253,11 @@ static void job_name(uint32_t job, char name[16])
     snprintf(name, 16, "%u", (unsigned)job);
 }
 
-int pbc_store_make(const char *store, uint32_t job, uid_t uid, gid_t gid, struct pbc_error *err)
+static int make_job(const char *store, uint32_t job, uid_t uid, gid_t gid, struct pbc_error *err)
 {
     char leaf[NAME_MAX + 1], name[16], path[PATH_MAX + 16];
     int parent, storefd, fd;
 
-    /* -1 would leave the owner as it is */
-    if (job == 0 || uid == (uid_t)-1 || gid == (gid_t)-1)
-        return pbc_fail(err, PBC_EXIT_FAILED, "job %u of user %u, group %u cannot have a store",
-                        (unsigned)job, (unsigned)uid, (unsigned)gid);
     parent = open_parent(store, leaf, err);
     if (parent < 0)
         return -1;
@@ -275,6 +273,20 @@ int pbc_store_make(const char *store, uint32_t job, uid_t uid, gid_t gid, struct
         return -1;
     close(fd);
     return 0;
+}
+
+int pbc_store_make(const char *store, uint32_t job, uid_t uid, gid_t gid, struct pbc_error *err)
+{
+    int rc = -1;
+
+    /* -1 would leave the owner as it is */
+    if (job == 0 || uid == (uid_t)-1 || gid == (gid_t)-1)
+        return pbc_fail(err, PBC_EXIT_FAILED, "job %u of user %u, group %u cannot have a store",
+                        (unsigned)job, (unsigned)uid, (unsigned)gid);
+    /* A store of the user's own goes with the last job that is purged, which may be just now. */
+    for (int tries = 0; rc < 0 && tries < MAKE_TRIES && (tries == 0 || errno == ENOENT); tries++)
+        rc = make_job(store, job, uid, gid, err);
+    return rc;
 }
 
 int pbc_store_open(const char *store, uint32_t job, uid_t uid, struct pbc_error *err)
