@@ -40,7 +40,7 @@ static const char usage[] =
     "trust the file, and whether each bundle is there and has its digest.\n"
     "\n"
     "Exit status: 0 good, 1 failed, 2 usage, 3 no such name, or a bundle that is not as it should\n"
-    "be. See pbcast-catalog(1).\n";
+    "be, 4 no space. See pbcast-catalog(1).\n";
 
 struct request {
     const char *file;

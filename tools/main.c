@@ -18,7 +18,7 @@ static const struct pbc_command commands[] = {
     {"check", "look for what will not work", pbc_cmd_check},
     {"convert", "make a bundle of frames of another archive", pbc_cmd_convert},
 #endif
-    {"catalog", "the site's bundles by name: list, add, remove, verify", pbc_cmd_catalog},
+    {"catalog", "the site's bundles by name: list, show, add, remove, verify", pbc_cmd_catalog},
     {"env", "print the environment of a staged set for a shell", pbc_cmd_env},
     {"leaks", "list what a command opens outside the staged tree", pbc_cmd_leaks},
     {"stage", "in a job script, without the plugin: stage bundles on all nodes", pbc_cmd_stage},

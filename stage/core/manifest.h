@@ -42,7 +42,7 @@ struct pbc_manifest {
     char set[PBC_SET_ID_LEN + 1];
     enum pbc_profile profile;
     bool stated;    /* the bundles say so; else it is what the tree looks like */
-    bool rewritten; /* files of the tree hold its path: a copy of it elsewhere is of no use */
+    bool rewritten; /* files of the tree hold its path: in a copy it is replaced */
     uint64_t bytes; /* unpacked, of the whole set */
     uint64_t files;
     char *nodes; /* host list expression of the staging step; "" unknown; owned */
