@@ -149,7 +149,9 @@ static const char table[] = "1 0 8:1 / / rw - ext4 /dev/sda rw\n"
                             "5 1 0:4 / /proc rw - proc proc rw\n"
                             "garbage\n"
                             "6 1 0:5 / /over rw - nfs4 a:/ rw\n"
-                            "7 6 0:6 / /over rw - xfs /dev/sdb rw\n";
+                            "7 6 0:6 / /over rw - xfs /dev/sdb rw\n"
+                            "8 1 0:7 / /cvmfs/s ro - fuse cvmfs2 rw\n"
+                            "9 1 0:8 / /sq ro - fuse.squashfuse x rw\n";
 
 static void read_table(struct pbc_mounts *m)
 {
@@ -173,6 +175,8 @@ static void a_path_is_on_the_mount_that_covers_it(void **state)
                 {"/dev/shm/x", "/dev/shm", PBC_MOUNT_MEMORY},
                 {"/proc/self", "/proc", PBC_MOUNT_KERNEL},
                 {"/over/x", "/over", PBC_MOUNT_LOCAL},
+                {"/cvmfs/s/x", "/cvmfs/s", PBC_MOUNT_SHARED},
+                {"/sq/x", "/sq", PBC_MOUNT_LOCAL},
                 {"/opt/a", "/opt/a", PBC_MOUNT_SHARED},
                 {"/opt/b", "/", PBC_MOUNT_LOCAL}};
     struct pbc_mounts m;
