@@ -305,7 +305,7 @@ static int is_heterogeneous(void)
 int pbc_cmd_stage(int argc, char *argv[])
 {
     struct request q = {.verbose = "1"};
-    struct watch w;
+    struct watch w = {.pid = -1, .said = -1};
     struct pbc_error err;
     int c, rc = PBC_EXIT_AGAIN;
 
