@@ -198,7 +198,7 @@ def measure(ctx, data, keep):
         if (rate, nodes) in there:
             continue
         if ctx.long:
-            cases = ALL
+            cases, rounds = ALL, 3 if nodes == 8 else 1
         most = max(longest, default=0)  # the best guess is by the largest that was measured
         if not ctx.time_for(longest[most] / most * nodes * len(cases) if most else 0):
             data["left_out"].append([rate, nodes])
@@ -387,7 +387,10 @@ def present(data):
 
 
 def bars(data):
-    found = merged(data).get(("off", 8), {})
+    return [bar for rate in RATES for bar in bars_at(merged(data).get((rate, 8), {}), RATES[rate])]
+
+
+def bars_at(found, links):
     result = []
     for what, ours, other, most in (
             ("sbcast + tar, .tar.gz", "pbcast gz", "sbcast+tar gz", 0.35),
@@ -396,7 +399,7 @@ def bars(data):
             ("frames against the paper's method on .tar.gz", "pbcast frames", "paper gz", 0.25)):
         for key, word in (("wall", "wall"), ("cpu", "CPU")):
             runs = min(len(found.get(ours, [])), len(found.get(other, [])))
-            result.append(Bar(f"8 nodes, staging, {word}: {what}",
+            result.append(Bar(f"8 nodes, {links}, staging, {word}: {what}",
                               ratio(median(found.get(ours, []), key),
                                     median(found.get(other, []), key)), most, "x", runs))
     return result
