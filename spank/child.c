@@ -200,7 +200,7 @@ struct wait {
     int out;  /* -1 after its end */
     int wake; /* -1 without caught signals */
     int told;
-    struct pbc_clock clock;
+    struct pbc_clock *clock;
     uint64_t missed; /* when an agent turned out not to come; 0: never */
     sigset_t mask;
     enum pbc_child_end end;
@@ -210,7 +210,7 @@ struct wait {
 
 static void next_signal(struct wait *w)
 {
-    w->deadline = pbc_clock_ms(&w->clock) + endings[w->sent].ms;
+    w->deadline = pbc_clock_ms(w->clock) + endings[w->sent].ms;
     kill(w->pid, endings[w->sent].signo);
     w->sent++;
 }
@@ -258,7 +258,7 @@ static void read_output(struct wait *w)
 static void sleep_a_while(struct wait *w)
 {
     struct pollfd fds[2] = {{.fd = w->out, .events = POLLIN}, {.fd = w->wake, .events = POLLIN}};
-    uint64_t now = pbc_clock_ms(&w->clock), ms = w->deadline > now ? w->deadline - now : 0;
+    uint64_t now = pbc_clock_ms(w->clock), ms = w->deadline > now ? w->deadline - now : 0;
     /* After the end of the output the child is as good as gone. */
     uint64_t most = w->out < 0 ? 5 : TICK_MS;
     struct timespec ts;
@@ -285,7 +285,7 @@ static int reap(struct wait *w, int *status)
         *status = 0xff00;
         return 1;
     }
-    if (pbc_clock_ms(&w->clock) < w->deadline)
+    if (pbc_clock_ms(w->clock) < w->deadline)
         return 0;
     if (w->sent == 0) {
         stop(w, PBC_CHILD_TIMEOUT);
@@ -307,9 +307,9 @@ static int waits_in_vain(struct wait *w)
     if (w->in < 0 || w->told)
         return 0;
     if ((o->unstarted || o->lost) && w->missed == 0)
-        w->missed = pbc_clock_ms(&w->clock);
+        w->missed = pbc_clock_ms(w->clock);
     return o->unlaunched ||
-           (w->missed != 0 && pbc_clock_ms(&w->clock) > w->missed + PBC_CHILD_GRACE_MS);
+           (w->missed != 0 && pbc_clock_ms(w->clock) > w->missed + PBC_CHILD_GRACE_MS);
 }
 
 static void wait_for(struct wait *w, int *status)
@@ -326,8 +326,8 @@ static void wait_for(struct wait *w, int *status)
             stop(w, PBC_CHILD_AGAIN);
         else if (w->sent == 0 && !failed && w->c->output->error[0] != '\0') {
             failed = 1;
-            if (w->deadline > pbc_clock_ms(&w->clock) + PBC_CHILD_GRACE_MS)
-                w->deadline = pbc_clock_ms(&w->clock) + PBC_CHILD_GRACE_MS;
+            if (w->deadline > pbc_clock_ms(w->clock) + PBC_CHILD_GRACE_MS)
+                w->deadline = pbc_clock_ms(w->clock) + PBC_CHILD_GRACE_MS;
         }
         if (reap(w, status))
             break;
@@ -368,7 +368,9 @@ int pbc_child_run(const struct pbc_child *c, enum pbc_child_end *ret_end, int *r
 {
     struct sigaction old[CAUGHT];
     struct sigaction chld, dfl = {.sa_handler = SIG_DFL};
-    struct wait w = {.c = c, .wake = -1, .end = PBC_CHILD_EXITED};
+    struct pbc_clock own = {0};
+    struct wait w = {
+        .c = c, .wake = -1, .end = PBC_CHILD_EXITED, .clock = c->clock != NULL ? c->clock : &own};
     int in[2] = {-1, -1}, out[2], wake[2] = {-1, -1};
     int rc = -1;
 
@@ -388,7 +390,7 @@ int pbc_child_run(const struct pbc_child *c, enum pbc_child_end *ret_end, int *r
         catch_signals(old);
     }
 
-    w.deadline = pbc_clock_ms(&w.clock) + (uint64_t)c->seconds * 1000;
+    w.deadline = pbc_clock_ms(w.clock) + (uint64_t)c->seconds * 1000;
     w.pid = start(c, in[1], out[1], err);
     close(out[1]);
     out[1] = -1;

@@ -6,6 +6,7 @@
 #ifndef PBC_CHILD_H
 #define PBC_CHILD_H
 
+#include "clock.h"
 #include "error.h"
 #include "output.h"
 
@@ -18,6 +19,7 @@ struct pbc_child {
     int catch_signals; /* end it when this process is told to end (srun; not in a task, which the
                           same signal ends) */
     struct pbc_output *output;
+    struct pbc_clock *clock; /* goes on from one child to the next; NULL: its own */
 };
 
 enum pbc_child_end {

@@ -235,14 +235,6 @@ char **pbc_launch_env(const struct pbc_launch *l)
     return words_done(&w);
 }
 
-static int64_t seconds_now(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return ts.tv_sec;
-}
-
 /* The class of a failed step: an agent's exit code, if srun passed one on. */
 static enum pbc_exit code_of(int status)
 {
@@ -325,13 +317,15 @@ static int judge_step(const struct pbc_launch *l, const struct pbc_meeting *m,
 
 /* One step, with the result of judge_step; -1 also if it cannot be started. */
 static int attempt_step(const struct pbc_launch *l, const struct pbc_meeting *m, char **env,
-                        unsigned attempt, unsigned seconds, struct pbc_error *err)
+                        unsigned attempt, unsigned seconds, struct pbc_clock *clock,
+                        struct pbc_error *err)
 {
     struct pbc_output out;
     struct pbc_child child = {.envp = env,
                               .seconds = seconds,
                               .catch_signals = l->in_client,
                               .output = &out,
+                              .clock = clock,
                               .await = holds(l, m) ? l->count : 0};
     enum pbc_child_end end = PBC_CHILD_EXITED;
     int status = 0;
@@ -368,7 +362,8 @@ static int not_met(const struct pbc_launch *l, const struct pbc_meeting *m, stru
 
 int pbc_launch(const struct pbc_launch *l, struct pbc_error *err)
 {
-    int64_t deadline = seconds_now() + l->site->timeout + GRACE_SECONDS;
+    struct pbc_clock clock = {0};
+    uint64_t deadline = pbc_clock_ms(&clock) + (uint64_t)(l->site->timeout + GRACE_SECONDS) * 1000;
     char **env = pbc_launch_env(l);
     struct pbc_meeting meeting;
     int rc = 1;
@@ -378,16 +373,17 @@ int pbc_launch(const struct pbc_launch *l, struct pbc_error *err)
     if (pbc_meeting(l, env, &meeting, err) < 0)
         rc = -1;
     for (unsigned i = 0; i < PBC_LAUNCH_TRIES && rc > 0; i++) {
-        int64_t left = deadline - seconds_now();
+        uint64_t now = pbc_clock_ms(&clock);
+        uint64_t left = now < deadline ? (deadline - now) / 1000 : 0;
 
-        if (i > 0 && left <= 0)
+        if (i > 0 && left == 0)
             break;
         if (i > 0 && l->verbose >= 2)
             dprintf(STDERR_FILENO, "pbcast: %s; try %u of %d with a pause of %u ms\n",
                     pbc_mpi_is_pmix(meeting.mpi) ? "Slurm lost the start-up exchange"
                                                  : "the nodes did not meet",
                     i + 1, PBC_LAUNCH_TRIES, pauses[i]);
-        rc = attempt_step(l, &meeting, env, i, (unsigned)left, err);
+        rc = attempt_step(l, &meeting, env, i, (unsigned)left, &clock, err);
     }
     pbc_words_free(env);
     return rc > 0 ? not_met(l, &meeting, err) : rc;

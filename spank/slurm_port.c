@@ -330,6 +330,21 @@ enum pbc_job_state pbc_slurm_job_state(uint32_t job, const char *node)
     return state;
 }
 
+int pbc_slurm_jobid_given(void)
+{
+    FILE *f = fopen("/proc/self/cmdline", "re");
+    char *word = NULL;
+    size_t size = 0;
+    int found = 0;
+
+    while (f != NULL && !found && getdelim(&word, &size, '\0', f) > 0)
+        found = strncmp(word, "--jobi", strlen("--jobi")) == 0; /* as getopt(3) shortens it */
+    free(word);
+    if (f != NULL)
+        fclose(f);
+    return found;
+}
+
 char *pbc_slurm_job_partition(uint32_t job)
 {
     job_info_msg_t *info = NULL;

@@ -95,6 +95,11 @@ struct pbc_component *pbc_slurm_components(uint32_t job, size_t *ret_count);
 /* The words for errno after these: Slurm has numbers of its own. */
 const char *pbc_slurm_reason(void);
 
+/* 1 if this srun was called with --jobid, for an allocation that there is already. Slurm tells no
+ * plugin before the step is made: it is seen by the command line, where a word of the program's own
+ * may look like it. */
+int pbc_slurm_jobid_given(void);
+
 /* The partition of a job, which the caller frees. Asks slurmctld. NULL when it does not say. */
 char *pbc_slurm_job_partition(uint32_t job);
 

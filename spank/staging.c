@@ -188,7 +188,7 @@ static int stage(struct spank_handle *sp, struct pbc_request *r, unsigned compon
     }
     if (rc == 0)
         warn_of_credential(r, (int64_t)(time(NULL) - start));
-    else if (r->in_job && components > 1)
+    else if (r->outlived && components > 1)
         mark_others(r, &step, list, n);
     free(list);
     return rc;

@@ -10,7 +10,6 @@
 #include "slurm_port.h"
 #include "staging.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -52,23 +51,6 @@ static int set_var(void *arg, const char *name, const char *value)
 {
     (void)arg;
     return value == NULL ? unsetenv(name) : setenv(name, value, 1);
-}
-
-/* 1 if srun was called with --jobid, for an allocation that there is already. Slurm tells no plugin
- * before the step is made. A word of the program's own that looks like it does little harm. */
-static int names_a_job(void)
-{
-    FILE *f = fopen("/proc/self/cmdline", "re");
-    char *word = NULL;
-    size_t size = 0;
-    int found = 0;
-
-    while (f != NULL && !found && getdelim(&word, &size, '\0', f) > 0)
-        found = strncmp(word, "--jobi", strlen("--jobi")) == 0; /* as getopt(3) shortens it */
-    free(word);
-    if (f != NULL)
-        fclose(f);
-    return found;
 }
 
 /* Take back what this plugin has set in the environment of the job around this process: tasks
@@ -135,7 +117,7 @@ int pbc_submit_options(int argc, char *const argv[])
     if (pbc_hook_site(argc, argv, &r->site) < 0)
         return -1;
     r->in_job = pbc_slurm_context() == PBC_CTX_SRUN && getenv("SLURM_JOB_ID") != NULL;
-    r->outlived = r->in_job || (pbc_slurm_context() == PBC_CTX_SRUN && names_a_job());
+    r->outlived = r->in_job || (pbc_slurm_context() == PBC_CTX_SRUN && pbc_slurm_jobid_given());
     any = pbc_request_ask(r);
     pbc_options_next_component();
 

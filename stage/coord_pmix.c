@@ -1,3 +1,4 @@
+#include "clock.h"
 #include "coord.h"
 
 #include <pmix.h>
@@ -67,14 +68,6 @@ static void wait_some(struct fence *f)
     (void)pthread_cond_timedwait(&f->ended, &f->lock, &until);
 }
 
-static time_t now(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return ts.tv_sec;
-}
-
 /* All processes of the namespace, with their data. PMIX_ERR_TIMEOUT after `seconds`, or when the
  * agent is to end. */
 static pmix_status_t fence(struct pmix *p, unsigned seconds)
@@ -83,7 +76,8 @@ static pmix_status_t fence(struct pmix *p, unsigned seconds)
     pmix_proc_t all;
     pmix_info_t collect;
     bool yes = true;
-    time_t end = now() + (time_t)seconds;
+    struct pbc_clock clock = {0};
+    uint64_t end = pbc_clock_ms(&clock) + (uint64_t)seconds * 1000;
     pmix_status_t rc;
 
     if (f == NULL)
@@ -100,7 +94,7 @@ static pmix_status_t fence(struct pmix *p, unsigned seconds)
         return rc == PMIX_OPERATION_SUCCEEDED ? PMIX_SUCCESS : rc;
     }
     pthread_mutex_lock(&f->lock);
-    while (!f->done && now() <= end && !pbc_start_stopped())
+    while (!f->done && pbc_clock_ms(&clock) <= end && !pbc_start_stopped())
         wait_some(f);
     rc = f->done ? f->status : PMIX_ERR_TIMEOUT;
     pthread_mutex_unlock(&f->lock);

@@ -280,7 +280,7 @@ static void look_at_time(struct pbc_run *r, uint64_t now)
         done += r->child[i].progress;
     }
     /* The root first: the others only look, in case it cannot. */
-    if (now - r->began > (uint64_t)r->conf->timeout * 1000 + (r->rank == 0 ? 0 : TIMEOUT_MS)) {
+    if (now - r->met > (uint64_t)r->conf->timeout * 1000 + (r->rank == 0 ? 0 : TIMEOUT_MS)) {
         pbc_fail(&err, PBC_EXIT_PEER,
                  "staging did not end within timeout=%u s, at %u of %u nodes ready below this one",
                  r->conf->timeout, done, pbc_tree_subtree(r->arity, r->size, r->rank));

@@ -143,8 +143,7 @@ struct pbc_run {
     struct pbc_error error;
     char failed_node[PBC_NODE_MAX];
 
-    struct pbc_clock clock; /* from the end of the exchange on */
-    /* its ms */
+    struct pbc_clock clock; /* for what follows, in ms */
     uint64_t began;
     uint64_t met; /* the exchange was over */
     uint64_t connected;

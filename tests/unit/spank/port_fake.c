@@ -268,6 +268,11 @@ char *pbc_slurm_job_partition(uint32_t job)
     return fake.partition == NULL ? NULL : strdup(fake.partition);
 }
 
+int pbc_slurm_jobid_given(void)
+{
+    return fake.jobid_given;
+}
+
 const char *pbc_slurm_reason(void)
 {
     return "no answer";

@@ -33,6 +33,7 @@ struct fake {
     int register_fails;
     int init_fails_the_job; /* as since Slurm 25.05 */
     int scrontab;
+    int jobid_given; /* srun --jobid */
 };
 
 extern struct fake fake;

@@ -477,14 +477,15 @@ static void no_component_starts_when_one_fails(void **state)
     fake.part[2] = (struct pbc_component){9, 7, 2};
     fake.parts = 3;
     fake.no_part = 9;
-    for (int in_job = 0; in_job < 2; in_job++) {
-        if (in_job)
+    for (int way = 0; way < 3; way++) { /* alone, by --jobid, in a job */
+        fake.jobid_given = way == 1;
+        if (way == 2)
             setenv("SLURM_JOB_ID", "7", 1);
         assert_int_equal(options_hook(), 0);
         assert_int_equal(pbc_submit_options(1, words), 0);
         step.rc = -1;
-        assert_int_equal(pbc_submit_stage(SP), in_job ? 0 : -1);
-        assert_int_equal(mark.calls, in_job);
+        assert_int_equal(pbc_submit_stage(SP), way > 0 ? 0 : -1);
+        assert_int_equal(mark.calls, way);
     }
     assert_string_equal(getenv("SLURM_PBCAST_FAILED"), "1");
     assert_int_equal(mark.job, 8);
