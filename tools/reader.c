@@ -60,12 +60,13 @@ static int archive_failed(struct pbc_reader *r, struct archive *a, struct pbc_er
 
 /* --- bytes --------------------------------------------------------------------------------- */
 
-static la_ssize_t read_file(struct pbc_reader *r, struct archive *a, uint8_t *to, const void **ret)
+static la_ssize_t read_file(struct pbc_reader *r, struct archive *a, uint8_t *to, size_t len,
+                            const void **ret)
 {
     ssize_t n;
 
     do
-        n = read(r->fd, to, BLOCK);
+        n = read(r->fd, to, len);
     while (n < 0 && errno == EINTR);
     if (n < 0) {
         r->failed = errno;
@@ -76,11 +77,13 @@ static la_ssize_t read_file(struct pbc_reader *r, struct archive *a, uint8_t *to
     return n;
 }
 
+/* To a filter in pieces like those that come to a node: what follows the end of the stream in the
+ * last one it does not see there either. */
 static la_ssize_t next_packed(struct archive *a, void *arg, const void **ret)
 {
     struct pbc_reader *r = arg;
 
-    return read_file(r, a, r->packed, ret);
+    return read_file(r, a, r->packed, PBC_CHUNK_BYTES, ret);
 }
 
 static la_ssize_t decode(struct pbc_reader *r, struct archive *a)
@@ -92,7 +95,7 @@ static la_ssize_t decode(struct pbc_reader *r, struct archive *a)
         int rc;
 
         if (!r->more) {
-            la_ssize_t n = read_file(r, a, r->packed, &packed);
+            la_ssize_t n = read_file(r, a, r->packed, BLOCK, &packed);
 
             if (n < 0)
                 return n;
@@ -126,7 +129,7 @@ static la_ssize_t next_plain(struct archive *a, void *arg, const void **ret)
     if (r->decoder != NULL)
         return decode(r, a);
     if (r->filter == NULL)
-        return read_file(r, a, r->block, ret);
+        return read_file(r, a, r->block, BLOCK, ret);
     n = archive_read_data(r->filter, r->block, BLOCK);
     if (n < 0) {
         archive_set_error(a, archive_errno(r->filter), "%s", archive_error_string(r->filter));
