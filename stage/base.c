@@ -41,12 +41,16 @@ static int failed(const struct copy *c, struct pbc_error *err)
 /* ---- files that hold the tree's path ---- */
 
 /* More of the file behind the `kept` bytes in c->block; as many as are there now, -1 failed. It is
- * read, not mapped: a task may cut it short, and a hole that is mapped becomes memory. */
-static ssize_t read_more(struct copy *c, int from, size_t kept)
+ * read, not mapped: a task may cut it short, and a hole that is mapped becomes memory. At most
+ * *left: what a task appends meanwhile is not accounted for. */
+static ssize_t read_more(struct copy *c, int from, size_t kept, uint64_t *left)
 {
-    ssize_t n = pbc_io_read(from, c->block + kept, COPY_BLOCK);
+    ssize_t n = pbc_io_read(from, c->block + kept, *left < COPY_BLOCK ? (size_t)*left : COPY_BLOCK);
 
-    return n < 0 ? -1 : (ssize_t)kept + n;
+    if (n < 0)
+        return -1;
+    *left -= (uint64_t)n;
+    return (ssize_t)kept + n;
 }
 
 /* How many of the last bytes may be the beginning of the path. */
@@ -56,12 +60,12 @@ static size_t tail_of(const struct copy *c, size_t len)
 }
 
 /* 1 if the file holds the tree's path, 0 if not, -1 with errno. */
-static int holds_root(struct copy *c, int from)
+static int holds_root(struct copy *c, int from, uint64_t size)
 {
     size_t kept = 0;
     ssize_t n;
 
-    while ((n = read_more(c, from, kept)) > (ssize_t)kept) {
+    while ((n = read_more(c, from, kept, &size)) > (ssize_t)kept) {
         if (memmem(c->block, (size_t)n, c->base->old_root, c->rootlen) != NULL)
             return 1;
         kept = tail_of(c, (size_t)n);
@@ -70,12 +74,12 @@ static int holds_root(struct copy *c, int from)
     return n < 0 ? -1 : 0;
 }
 
-static int write_replaced(struct copy *c, int from, int to)
+static int write_replaced(struct copy *c, int from, int to, uint64_t size)
 {
     size_t kept = 0;
     ssize_t n;
 
-    while ((n = read_more(c, from, kept)) > (ssize_t)kept) {
+    while ((n = read_more(c, from, kept, &size)) > (ssize_t)kept) {
         const char *data = c->block, *hit;
         size_t len = (size_t)n;
 
@@ -107,7 +111,7 @@ static int copy_file(struct copy *c, int from, const char *part, const struct st
                 O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return failed(c, err);
-    if (lseek(from, 0, SEEK_SET) != 0 || write_replaced(c, from, fd) != 0 ||
+    if (lseek(from, 0, SEEK_SET) != 0 || write_replaced(c, from, fd, (uint64_t)st->st_size) != 0 ||
         fchmod(fd, st->st_mode & 0755) != 0 || futimens(fd, times) != 0)
         rc = failed(c, err);
     close(fd);
@@ -130,7 +134,7 @@ static int copy_if_it_holds_root(struct copy *c, int from, const char *part, str
     if (fstat(fd, &st) != 0)
         rc = failed(c, err);
     else if (S_ISREG(st.st_mode) && (size_t)st.st_size >= c->rootlen &&
-             (rc = holds_root(c, fd)) < 0)
+             (rc = holds_root(c, fd, (uint64_t)st.st_size)) < 0)
         rc = failed(c, err);
     if (rc > 0 && copy_file(c, fd, part, &st, err) != 0)
         rc = -1;
