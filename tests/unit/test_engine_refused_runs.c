@@ -107,6 +107,36 @@ static void a_hostile_bundle_is_refused_on_all_nodes(void **state)
     assert_refused(n, 3, &o, PBC_EXIT_REFUSED, "link out of the tree");
 }
 
+static void shell_in(const char *dir, const char *script)
+{
+    char command[1024];
+
+    snprintf(command, sizeof(command), "cd '%s' && { %s; }", dir, script);
+    assert_int_equal(system(command), 0);
+}
+
+/* Which bundle is to blame is not known: the second one only turns the way of the first one's link.
+ */
+static void a_link_that_leads_out_in_the_end_is_blamed_on_no_bundle(void **state)
+{
+    struct nodes *n = *state;
+    char one[256], two[256];
+    struct run_options o = {.bundles = {one, two}};
+    struct run r;
+
+    snprintf(one, sizeof(one), "%s/one.tar", n->dir);
+    snprintf(two, sizeof(two), "%s/two.tar", n->dir);
+    shell_in(n->dir, "mkdir -p a/p/q b; ln -s p/q a/via; ln -s via/../../x a/link; ln -s . b/via; "
+                     "tar -C a -cf one.tar . && tar -C b -cf two.tar .");
+    run_all(n, &r, 1, &o);
+    assert_run(&r, PBC_EXIT_REFUSED, "node node0: member 'link' is a link out of the tree");
+    o.bundles[1] = NULL;
+    shell_in(n->dir, "ln -sfn . a/via; rm -r a/p; tar -C a -cf one.tar via link");
+    run_all(n, &r, 1, &o);
+    assert_run(&r, PBC_EXIT_REFUSED, "one.tar: member 'link' is a link out of the tree");
+    assert_nothing_staged(n, 1);
+}
+
 static void a_bundle_that_is_missing_or_no_archive_is_refused(void **state)
 {
     struct nodes *n = *state;
@@ -401,6 +431,7 @@ int main(void)
         TEST(a_store_that_two_nodes_share_is_refused),
         TEST(a_good_bundle_before_a_bad_one_is_not_kept),
         TEST(a_hostile_bundle_is_refused_on_all_nodes),
+        TEST(a_link_that_leads_out_in_the_end_is_blamed_on_no_bundle),
         TEST(a_bundle_that_is_missing_or_no_archive_is_refused),
         TEST(a_set_that_is_not_the_expected_one_is_refused),
         TEST(a_bundle_with_another_digest_than_its_pin_is_refused),
