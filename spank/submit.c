@@ -117,8 +117,9 @@ int pbc_submit_options(int argc, char *const argv[])
     if (pbc_hook_site(argc, argv, &r->site) < 0)
         return -1;
     r->in_job = pbc_slurm_context() == PBC_CTX_SRUN && getenv("SLURM_JOB_ID") != NULL;
-    r->outlived = r->in_job || (pbc_slurm_context() == PBC_CTX_SRUN && pbc_slurm_jobid_given());
     any = pbc_request_ask(r);
+    r->outlived =
+        r->in_job || (any && pbc_slurm_context() == PBC_CTX_SRUN && pbc_slurm_jobid_given());
     pbc_options_next_component();
 
     if (getenv(PBC_VAR_STEP) != NULL) {
