@@ -332,31 +332,22 @@ const char *make_bundle(struct nodes *n, const char *name, enum pbc_format forma
     return path;
 }
 
-static void run_shell(const char *dir, const char *command)
-{
-    char line[2048];
-
-    snprintf(line, sizeof(line), "cd '%s' && umask 022 && %s", dir, command);
-    if (system(line) != 0)
-        fail_msg("%s", line);
-}
-
 const char *make_tree_bundle(struct nodes *n, const char *source, const char *name,
                              const char *options)
 {
     char line[512];
 
     make_dir(in(n->dir, source), 0755);
-    run_shell(in(n->dir, source),
-              "mkdir -p bin lib/python3/site lib/none; echo '#!' >bin/python3; "
-              "chmod 755 bin/python3; ln -s python3 bin/python; ln bin/python3 bin/python3.9; "
-              ": >lib/empty; head -c 700000 /dev/urandom >lib/random; "
-              "head -c 900000 /dev/zero | tr '\\0' t >lib/text; truncate -s 2M lib/sparse; "
-              "for i in $(seq 60); do echo $i >lib/python3/site/m$i.py; done; "
-              "touch -d @1000000000 lib/python3/site/*; ln -s ../../lib lib/python3/up; "
-              "chmod 600 lib/empty; chmod 700 lib/none; echo u >\"$(printf 'lib/\\303\\251')\"");
+    shell(in(n->dir, source),
+          "mkdir -p bin lib/python3/site lib/none; echo '#!' >bin/python3; "
+          "chmod 755 bin/python3; ln -s python3 bin/python; ln bin/python3 bin/python3.9; "
+          ": >lib/empty; head -c 700000 /dev/urandom >lib/random; "
+          "head -c 900000 /dev/zero | tr '\\0' t >lib/text; truncate -s 2M lib/sparse; "
+          "for i in $(seq 60); do echo $i >lib/python3/site/m$i.py; done; "
+          "touch -d @1000000000 lib/python3/site/*; ln -s ../../lib lib/python3/up; "
+          "chmod 600 lib/empty; chmod 700 lib/none; echo u >\"$(printf 'lib/\\303\\251')\"");
     snprintf(line, sizeof(line), "tar %s -cf '%s' -C '%s' .", options, name, source);
-    run_shell(n->dir, line);
+    shell(n->dir, line);
     return keep(n, in(n->dir, name));
 }
 

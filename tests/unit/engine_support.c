@@ -344,3 +344,13 @@ void no_longer_than(unsigned seconds)
 {
     alarm(seconds); /* SIGALRM ends the program, and ctest says so */
 }
+
+void shell(const char *dir, const char *command)
+{
+    char line[4096];
+
+    assert_in_range(snprintf(line, sizeof(line), "cd '%s' && umask 022 && %s", dir, command), 1,
+                    sizeof(line) - 1);
+    if (system(line) != 0)
+        fail_msg("%s", line);
+}

@@ -109,4 +109,7 @@ int unpack_tar(struct unpacking *p, enum pbc_format format, struct bytes *tar);
 /* End the program if it still runs then: a test hangs. */
 void no_longer_than(unsigned seconds);
 
+/* A command of the shell, in that directory, which must end well. */
+void shell(const char *dir, const char *command);
+
 #endif

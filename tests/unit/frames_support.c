@@ -43,16 +43,6 @@ void file_frame(struct bytes *out, const char *name, const char *content)
     frame_add(out, 0, 1, &tar, NULL);
 }
 
-void shell(const char *dir, const char *command)
-{
-    char line[4096];
-
-    assert_in_range(snprintf(line, sizeof(line), "cd '%s' && umask 022 && %s", dir, command), 1,
-                    sizeof(line) - 1);
-    if (system(line) != 0)
-        fail_msg("%s", line);
-}
-
 void file_to_bytes(const char *path, struct bytes *out)
 {
     char buf[65536];

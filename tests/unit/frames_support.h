@@ -21,7 +21,6 @@ void frames_of(const char *dir, struct bytes *tar, struct bytes *out);
 void tar_of(const char *dir, const char *name, const char *make, struct bytes *tar);
 
 void file_to_bytes(const char *path, struct bytes *out);
-void shell(const char *dir, const char *command);
 
 /* "content" as that of a file, of its own frame. */
 void file_frame(struct bytes *out, const char *name, const char *content);

@@ -97,13 +97,6 @@ static void same_words(char *a, char *b)
     free(b);
 }
 
-static void shell(const char *dir, const char *script)
-{
-    assert_int_equal(chdir(dir), 0);
-    assert_int_equal(system(script), 0);
-    assert_int_equal(chdir("/"), 0);
-}
-
 static void the_rest_is_sent_and_the_tree_is_that_of_the_whole(void **state)
 {
     static const enum pbc_format formats[] = {PBC_FORMAT_TAR, PBC_FORMAT_GZIP};
